@@ -1,0 +1,60 @@
+"""Every error that a user or a client is meant to read, with its exit code and its HTTP status.
+
+    OnnxwayError            1   500   anything below; the message is one line: what, where, what to do next
+      UsageError            2   400   a name, a key or an option that does not exist or does not fit
+      InputError            1   400   a payload or a tensor that the model does not take
+        TooLargeError       1   413   a payload over a stated limit
+      NotFoundError         1   404   a model, a version, a file or a run that is not there
+      NotReadyError         1   503   the server has not finished loading, or is draining
+      BundleError           1   500   a bundle that is damaged, unverified or from a newer schema
+      ProviderError         1   500   an execution provider that was asked for and is not really used
+
+The stages add their own below `OnnxwayError` (`stages/errors.py`). Whoever shows an error to a person prints
+`str(error)` alone and exits with `error.exit_code`; the server answers `error.status` and `{"error": str(error)}`.
+"""
+
+
+class OnnxwayError(Exception):
+    """Base of all errors with a message made for the reader."""
+
+    exit_code = 1
+    status = 500
+
+
+class UsageError(OnnxwayError):
+    """A name, a key or an option that does not exist or does not fit."""
+
+    exit_code = 2
+    status = 400
+
+
+class InputError(OnnxwayError):
+    """A payload or a tensor that the model does not take."""
+
+    status = 400
+
+
+class TooLargeError(InputError):
+    """A payload over a stated limit."""
+
+    status = 413
+
+
+class NotFoundError(OnnxwayError):
+    """A model, a version, a file or a run that is not there."""
+
+    status = 404
+
+
+class NotReadyError(OnnxwayError):
+    """The server has not finished loading, or is draining."""
+
+    status = 503
+
+
+class BundleError(OnnxwayError):
+    """A bundle that is damaged, unverified or written by a newer schema."""
+
+
+class ProviderError(OnnxwayError):
+    """An execution provider that was asked for and is not really used."""

@@ -1,0 +1,1 @@
+"""The command line, the walk through the stages, and MLflow."""

@@ -1,0 +1,1 @@
+"""One file a command, named as its verb: options in, one call."""

@@ -1,0 +1,44 @@
+"""Images: uint8 (N, height, width, channels) of any size, resized, scaled and normalised inside the graph."""
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+
+from deploy.bundle import Signature, TensorSpec
+from stages.dataset import DataInfo
+
+
+def image(
+    info: DataInfo, *, height: int, width: int, mean: tuple[float, ...] = (0.0,), std: tuple[float, ...] = (1.0,)
+) -> "ImagePreprocess":
+    """Preprocess images to `height` x `width` px; `mean` and `std` of pixel values in [0, 1], by channel or for all."""
+    return ImagePreprocess(cast(int, info.sample_shape[-1]), height, width, mean, std)
+
+
+class ImagePreprocess(nn.Module):
+    """uint8 (N, H, W, C) in [0, 255] -> float (N, C, height, width), zero mean and unit variance over the data.
+
+    Resizing is bilinear with antialiasing (what Pillow does, and ONNX Resize with antialias=1). Computes in the dtype
+    of its buffers, so that `.double()` makes the float64 twin.
+    """
+
+    def __init__(self, channels: int, height: int, width: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.signature = Signature(
+            "image", (TensorSpec("image", "uint8", ("batch", "height", "width", channels), (0, 255), "pixel value"),)
+        )
+        self.preprocessed_shape = (channels, height, width)
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, image_NHWC: torch.Tensor) -> torch.Tensor:  # noqa: N803
+        """Return the network's input; accepts float pixels in [0, 255] too, as augmentation makes them."""
+        pixels = self.resize(image_NHWC)
+        return (pixels / 255 - self.mean) / self.std  # type: ignore[operator]
+
+    def resize(self, image_NHWC: torch.Tensor) -> torch.Tensor:  # noqa: N803
+        """Return float pixels (N, C, height, width), still in [0, 255]."""
+        pixels = image_NHWC.permute(0, 3, 1, 2).to(self.mean.dtype)  # type: ignore[arg-type]
+        return F.interpolate(pixels, self.preprocessed_shape[1:], mode="bilinear", antialias=True)

@@ -1,0 +1,79 @@
+"""LeNet: LeCun et al., "Gradient-based learning applied to document recognition" (1998), figure 2; and a numpy one."""
+
+import math
+
+import torch
+from torch import nn
+
+
+def lenet5(shape: tuple[int, int, int]) -> "LeNet5":
+    """LeNet-5 with ReLU and max-pooling, up to its 84 features; 28 x 28 px gives the paper's sizes."""
+    return LeNet5(shape)
+
+
+def lenet_numpy(shape: tuple[int, int, int]) -> "LeNetNumpy":
+    """The numpy text's network: conv 5x5x6, conv 5x5x16, and 256 features from 28 x 28 px."""
+    return LeNetNumpy(shape)
+
+
+class LeNet5(nn.Module):
+    """(N, C, H, W) -> (N, 84)."""
+
+    out_features = 84
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        channels, height, width = shape
+        flat = 16 * _after(height, padding=2) * _after(width, padding=2)
+        self.features = nn.Sequential(
+            nn.Conv2d(channels, 6, 5, padding=2),  # (N, 6, H, W)
+            nn.ReLU(),
+            nn.MaxPool2d(2),  # (N, 6, H/2, W/2)
+            nn.Conv2d(6, 16, 5),  # (N, 16, H/2 - 4, W/2 - 4)
+            nn.ReLU(),
+            nn.MaxPool2d(2),  # (N, 16, H/4 - 2, W/4 - 2)
+            nn.Flatten(),
+            nn.Linear(flat, 120),
+            nn.ReLU(),
+            nn.Linear(120, 84),
+            nn.ReLU(),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return features."""
+        return self.features(x)  # type: ignore[no-any-return]
+
+
+class LeNetNumpy(nn.Module):
+    """(N, C, H, W) -> (N, 16 (H/4 - 3) (W/4 - 3)); weights and biases normal, over sqrt(3 in k k / out)."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        channels, height, width = shape
+        self.out_features = 16 * _after(height, padding=0) * _after(width, padding=0)
+        self.features = nn.Sequential(
+            nn.Conv2d(channels, 6, 5),  # (N, 6, H - 4, W - 4)
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(6, 16, 5),  # (N, 16, H/2 - 6, W/2 - 6)
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+        )
+        for layer in self.features:
+            if isinstance(layer, nn.Conv2d):
+                std = 1 / math.sqrt(3 * layer.in_channels * 5 * 5 / layer.out_channels)
+                nn.init.normal_(layer.weight, std=std)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return features."""
+        return self.features(x)  # type: ignore[no-any-return]
+
+
+def _after(size: int, padding: int) -> int:
+    """Return a side's length after both convolutions and pools."""
+    left = ((size + 2 * padding - 4) // 2 - 4) // 2
+    if left < 1:
+        raise ValueError(f"LeNet needs at least {16 - 2 * padding} px a side, got {size}; raise input.height and width")
+    return left

@@ -1,0 +1,1 @@
+"""One folder a task: `task.py` (see `stages.task`) and `recipes.py`."""
