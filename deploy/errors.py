@@ -5,6 +5,7 @@
       InputError            1   400   a payload or a tensor that the model does not take
         TooLargeError       1   413   a payload over a stated limit
       NotFoundError         1   404   a model, a version, a file or a run that is not there
+      UnsupportedError      1   501   a part of a protocol that this server does not speak
       NotReadyError         1   503   the server has not finished loading, or is draining
       BundleError           1   500   a bundle that is damaged, unverified or from a newer schema
       ProviderError         1   500   an execution provider that was asked for and is not really used
@@ -44,6 +45,12 @@ class NotFoundError(OnnxwayError):
     """A model, a version, a file or a run that is not there."""
 
     status = 404
+
+
+class UnsupportedError(OnnxwayError):
+    """A part of a protocol that this server does not speak."""
+
+    status = 501
 
 
 class NotReadyError(OnnxwayError):

@@ -95,6 +95,12 @@ def check_options(function: Callable[..., Any], component: Component, where: str
         if name not in known:
             raise UsageError(f"{place}: no such option; {closest(name, known)}")
         checked[name] = from_plain(known[name], value, place)
+    for parameter in parameters:
+        if parameter.name in known and parameter.default is parameter.empty and parameter.name not in checked:
+            field = where if where == "data" else where.rstrip("s")
+            raise UsageError(
+                f"{where} {component.name}: option {parameter.name!r} is needed; --set {field}.{parameter.name}=VALUE"
+            )
     return checked
 
 

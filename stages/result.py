@@ -82,13 +82,14 @@ class ExportResult:
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """The passport, and what it says beyond pass and fail."""
+    """The passport, and the figures behind it; `metrics` are those of the file on disk, on the test split."""
 
     stage: ClassVar[str] = "verify"
     folder: Path
     exported: ExportResult
     passport: Passport
     ratios: dict[str, float]
+    metrics: dict[str, float]
     rows: int
     flips: int
     ties: int
@@ -96,6 +97,11 @@ class VerifyResult:
 
     def __bool__(self) -> bool:
         return bool(self.passport)
+
+    @property
+    def answers(self) -> Path:
+        """Path of the file's answers on the test split, by output; empty when they were malformed."""
+        return self.folder / "answers.npz"
 
     @property
     def digest(self) -> str:

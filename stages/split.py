@@ -16,10 +16,16 @@ def stratified(targets: Array, fractions: tuple[float, ...], seed: int) -> tuple
     parts: list[list[Array]] = [[] for _ in fractions]
     for label in np.unique(targets):
         rows = generator.permutation(np.flatnonzero(targets == label))
-        ends = np.round(np.cumsum(fractions)[:-1] * len(rows)).astype(int)
+        ends = np.cumsum(shares(len(rows), fractions))[:-1]
         for part, piece in zip(parts, np.split(rows, ends), strict=True):
             part.append(piece)
     return tuple(np.sort(np.concatenate(part)) for part in parts)
+
+
+def shares(count: int, fractions: tuple[float, ...]) -> tuple[int, ...]:
+    """Return how many of `count` rows each fraction gets; they sum to `count`."""
+    ends = np.round(np.cumsum(fractions) * count).astype(int)
+    return tuple(np.diff(ends, prepend=0).tolist())
 
 
 def digest(*splits: Split) -> str:

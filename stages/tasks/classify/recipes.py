@@ -1,6 +1,6 @@
 """Recipes for classification. Each docstring gives command, time on 2 CPU cores, and result."""
 
-from stages.recipe import Recipe, TrainConfig, use
+from stages.recipe import Recipe, TrainConfig, VerifyConfig, use
 
 
 def lenet_digits() -> Recipe:
@@ -13,6 +13,75 @@ def lenet_digits() -> Recipe:
         data=use("digits"),
         input=use("image", height=28, width=28),
         model=use("lenet5"),
-        task=use("classify"),
-        train=TrainConfig(epochs=15, batch_size=64, lr=3e-3, weight_decay=0.01, schedule="onecycle", warmup=0.2),
+        task=use("classify", rotate_deg=10.0, translate=0.06, scale=0.1),
+        train=TrainConfig(
+            epochs=30, batch_size=64, lr=3e-3, weight_decay=0.01, schedule="onecycle", warmup=0.2, select="last"
+        ),
+    )
+
+
+def lenet_numpy_mnist() -> Recipe:
+    """The numpy text's LeNet on MNIST, by its own schedule.
+
+    pipeline run lenet_numpy_mnist
+    """
+    return Recipe(
+        name="lenet_numpy_mnist",
+        data=use("mnist", validation=0),
+        input=use("image", height=28, width=28),
+        model=use("lenet_numpy"),
+        task=use("classify", head_init="he_normal"),
+        train=TrainConfig(
+            epochs=2,
+            batch_size=3,
+            shuffle=False,
+            optimizer="sgd",
+            lr=0.01,
+            momentum=1 / 3,
+            groups={"head": {"momentum": 0.0}},
+            schedule="exponential",
+            decay=0.95,
+            select="last",
+        ),
+        verify=VerifyConfig(witness=1000),
+    )
+
+
+def lenet5_mnist() -> Recipe:
+    """LeNet-5 on MNIST.
+
+    pipeline run lenet5_mnist
+    """
+    return Recipe(
+        name="lenet5_mnist",
+        data=use("mnist"),
+        input=use("image", height=28, width=28, mean=(0.1307,), std=(0.3081,)),
+        model=use("lenet5"),
+        task=use("classify", rotate_deg=12.0, translate=0.08, scale=0.1),
+        train=TrainConfig(
+            epochs=14, batch_size=128, lr=4e-3, weight_decay=0.01, schedule="onecycle", warmup=0.2, channels_last=True
+        ),
+    )
+
+
+def image_folder() -> Recipe:
+    """A small residual net on any folder of pictures, one sub-folder a class.
+
+    pipeline run image_folder --set data.path=FOLDER
+    """
+    return Recipe(
+        name="image_folder",
+        data=use("image_folder"),
+        input=use("image", height=64, width=64, mean=(0.5,), std=(0.25,)),
+        model=use("resnet_small"),
+        task=use("classify", rotate_deg=10.0, translate=0.1, scale=0.1, flip=True, label_smoothing=0.05),
+        train=TrainConfig(
+            epochs=20,
+            batch_size=32,
+            lr=4e-3,
+            weight_decay=0.05,
+            schedule="onecycle",
+            warmup=0.2,
+            channels_last=True,
+        ),
     )

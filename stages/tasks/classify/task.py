@@ -9,14 +9,30 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from deploy.bundle import Signature, TensorSpec
+from deploy.errors import UsageError
+from stages.augment import ImageAugment
 from stages.dataset import Array, DataInfo
 
 
 def classify(
-    info: DataInfo, *, label_smoothing: float = 0.0, head_init: Literal["torch", "he_normal"] = "torch"
+    info: DataInfo,
+    *,
+    label_smoothing: float = 0.0,
+    head_init: Literal["torch", "he_normal"] = "torch",
+    rotate_deg: float = 0.0,
+    translate: float = 0.0,
+    scale: float = 0.0,
+    flip: bool = False,
+    erase: float = 0.0,
 ) -> "Classify":
-    """One of the labels; `head_init` he_normal draws the last layer from N(0, 2 / features), biases 0."""
-    return Classify(info.labels, label_smoothing, head_init)
+    """One of the labels; `head_init` he_normal draws the last layer from N(0, 2 / features), biases 0.
+
+    `rotate_deg` to `erase` vary images in training, as `stages.augment.ImageAugment` says.
+    """
+    augment = ImageAugment(rotate_deg, translate, scale, flip, erase)
+    if augment and len(info.sample_shape) != 3:
+        raise UsageError(f"task classify varies images only, and data {info.name!r} has none; remove {augment}")
+    return Classify(info.labels, label_smoothing, head_init, augment)
 
 
 class Classify:
@@ -24,10 +40,11 @@ class Classify:
 
     primary = "accuracy"
 
-    def __init__(self, labels: tuple[str, ...], label_smoothing: float, head_init: str) -> None:
+    def __init__(self, labels: tuple[str, ...], label_smoothing: float, head_init: str, augment: ImageAugment) -> None:
         self.labels = labels
         self.label_smoothing = label_smoothing
         self.head_init = head_init
+        self.image_augment = augment
         self.output = Signature(
             "classes",
             (
@@ -52,8 +69,8 @@ class Classify:
     def augment(
         self, raw: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the batch unchanged."""
-        return raw, targets
+        """Return the batch with each image varied in its own way."""
+        return (self.image_augment(raw, generator) if self.image_augment else raw), targets
 
     def loss(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the mean cross-entropy in nats."""

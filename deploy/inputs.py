@@ -1,0 +1,253 @@
+"""Payloads to input tensors, by kind of input. What an application holds goes in, what the graph takes comes out.
+
+A kind is a subclass of `InputKind` and an entry in `_KINDS`; everything that depends on the task stays in the graph.
+Training decodes its pictures with `decode_image` too, so that training and serving see the same pixels.
+"""
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from deploy.bundle import Signature, TensorSpec
+from deploy.errors import BundleError, InputError, NotFoundError, TooLargeError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Array = npt.NDArray[Any]
+
+MAX_PIXELS = 64 * 2**20
+"""Pictures with more pixels are refused by their header, before anything is decoded (decompression bombs)."""
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+"""What Pillow may open here; of GIF and other animations, the first frame."""
+
+_ARRAY_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+
+
+class InputKind:
+    """One kind of input: `arrays` makes a batch from a payload, `check` looks at tensors from elsewhere."""
+
+    def __init__(self, signature: Signature) -> None:
+        self.signature = signature
+
+    def is_batch(self, payload: object) -> bool:
+        """Return whether the payload holds several samples, so that a list of results is expected."""
+        return False
+
+    def arrays(self, payload: object) -> dict[str, Array]:
+        """Return the input tensors by name, a batch of one for a single payload; `InputError` when it is no payload."""
+        raise NotImplementedError
+
+    def check(self, arrays: Mapping[str, Array]) -> int:
+        """Return the number of rows; `InputError` names the tensor, what came and what was expected."""
+        return check(self.signature, arrays)
+
+
+def input_kind(signature: Signature) -> InputKind:
+    """Return the kind that a signature names; `BundleError` for one that this version does not know."""
+    try:
+        return _KINDS[signature.kind](signature)
+    except KeyError:
+        choices = ", ".join(sorted(_KINDS))
+        raise BundleError(
+            f"input kind {signature.kind!r}: this onnxway knows {choices}; upgrade: pip install -U onnxway"
+        ) from None
+
+
+def check(signature: Signature, arrays: Mapping[str, Array]) -> int:
+    """Return the number of rows of tensors that fit `signature`: names, dtype, rank, sizes, equal rows, values."""
+    specs = {spec.name: spec for spec in signature.tensors}
+    for name in arrays:
+        if name not in specs:
+            raise InputError(f"input {name!r}: the model has no such input; expected {', '.join(specs)}")
+    free: dict[str, tuple[int, str]] = {}
+    for name, spec in specs.items():
+        if name not in arrays:
+            raise InputError(f"input {name!r}: missing; expected {_describe(spec)}")
+        _check_tensor(spec, arrays[name], free)
+    return int(arrays[signature.tensors[0].name].shape[0])
+
+
+def _check_tensor(spec: TensorSpec, array: Array, free: dict[str, tuple[int, str]]) -> None:
+    where = f"input {spec.name!r}"
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{where}: got {type(array).__name__}, expected a numpy array, {_describe(spec)}")
+    if array.dtype != np.dtype(spec.dtype):
+        raise InputError(f"{where}: got dtype {array.dtype}, expected {_describe(spec)}")
+    if array.ndim != len(spec.shape):
+        raise InputError(f"{where}: got shape {_shape(array)}, expected {len(spec.shape)} axes, {_describe(spec)}")
+    for size, expected in zip(array.shape, spec.shape, strict=True):
+        if size == 0:
+            raise InputError(f"{where}: got shape {_shape(array)}, which holds nothing; expected {_describe(spec)}")
+        if isinstance(expected, int):
+            if size != expected:
+                raise InputError(f"{where}: got shape {_shape(array)}, expected {_describe(spec)}")
+            continue
+        known, source = free.setdefault(expected, (size, spec.name))
+        if known != size:
+            raise InputError(f"{where}: {expected} is {size} here and {known} in {source!r}; they must be equal")
+    _check_range(spec, array)
+
+
+def _check_range(spec: TensorSpec, array: Array) -> None:
+    """Check whole numbers against the stated range, unless the dtype holds no others."""
+    if spec.range is None or array.dtype.kind not in "iu":
+        return
+    low, high = spec.range
+    info = np.iinfo(array.dtype)
+    if info.min >= low and info.max <= high:
+        return
+    found = (array.min(), array.max())
+    if found[0] < low or found[1] > high:
+        raise InputError(f"input {spec.name!r}: values run from {found[0]} to {found[1]}, expected {low:g} to {high:g}")
+
+
+def _describe(spec: TensorSpec) -> str:
+    return f"{spec.dtype} ({', '.join(map(str, spec.shape))})"
+
+
+def _shape(array: Array) -> str:
+    return f"({', '.join(map(str, array.shape))})"
+
+
+class ImageInput(InputKind):
+    """Pictures: a path, the bytes of a file, a PIL image or a uint8 array; (N, H, W, C) is a batch."""
+
+    def __init__(self, signature: Signature) -> None:
+        super().__init__(signature)
+        self._name = signature.tensors[0].name
+        self._channels = cast(int, signature.tensors[0].shape[-1])
+
+    def is_batch(self, payload: object) -> bool:
+        """Return whether the payload is an array of four axes."""
+        return isinstance(payload, np.ndarray) and payload.ndim == 4
+
+    def arrays(self, payload: object) -> dict[str, Array]:
+        """Return uint8 (N, H, W, C), N = 1 for a single picture."""
+        if self.is_batch(payload):
+            return {self._name: cast(Array, payload)}
+        return {self._name: decode_image(payload, self._channels)[None]}
+
+
+_KINDS: dict[str, type[InputKind]] = {"image": ImageInput}
+
+
+def decode_image(payload: object, channels: int, *, max_pixels: int = MAX_PIXELS) -> Array:
+    """Return one picture as uint8 (height, width, channels), from a path, bytes, a PIL image or a uint8 array.
+
+    - Files: the formats of `FORMATS`, told by content; EXIF orientation is applied, so pixels stand as people see them.
+    - Alpha (RGBA, grey with alpha, transparent palette colours): composited on white, as a viewer shows it.
+    - 16 bits a channel: the high byte is kept, so 8-bit pictures stored as 16-bit ones come back unchanged.
+    - Grey to colour repeats the value; colour to grey is ITU-R 601 luma (0.299 R + 0.587 G + 0.114 B); CMYK, YCbCr,
+      LAB and palettes go to RGB first. 32-bit and floating-point pixels have no stated range and are refused.
+    - Arrays: (H, W), or (H, W, C) with C = `channels` taken as they are; 1, 2 (grey, alpha), 3 and 4 (RGB, alpha)
+      channels are converted as files are.
+
+    Raises `InputError` (naming the file) for what cannot be read, `TooLargeError` over `max_pixels`, `NotFoundError`.
+    """
+    if isinstance(payload, np.ndarray):
+        return _decode_array(payload, channels)
+    if isinstance(payload, bytes | bytearray | memoryview):
+        return _decode_file(io.BytesIO(payload), f"image of {len(payload)} bytes", channels, max_pixels)
+    if isinstance(payload, str | os.PathLike):
+        path = Path(payload)
+        try:
+            with path.open("rb") as file:
+                return _decode_file(file, str(path), channels, max_pixels)
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFoundError(f"{path}: no such file") from None
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    pil = sys.modules.get("PIL.Image")
+    if pil is not None and isinstance(payload, pil.Image):
+        return _decode_pil(cast("Image.Image", payload), "image", channels, max_pixels)
+    raise InputError(f"got {type(payload).__name__}, expected a path, bytes, a PIL image or a uint8 array (H, W, C)")
+
+
+def _decode_array(array: Array, channels: int) -> Array:
+    what = f"array {_shape(array)} of {array.dtype}"
+    if array.dtype != np.uint8:
+        raise InputError(f"{what}: expected uint8 pixels from 0 to 255")
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[2] not in {channels, *_ARRAY_MODES}:
+        raise InputError(f"{what}: expected (height, width), (height, width, channels) or a batch of the latter")
+    if array.size == 0:
+        raise InputError(f"{what}: holds no pixel")
+    if array.shape[2] == channels:
+        return np.ascontiguousarray(array)
+    from PIL import Image
+
+    mode = _ARRAY_MODES[array.shape[2]]
+    squeezed = array[:, :, 0] if mode == "L" else array
+    return _convert(Image.fromarray(np.ascontiguousarray(squeezed), mode), what, channels)
+
+
+def _decode_file(file: Any, what: str, channels: int, max_pixels: int) -> Array:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError:
+        raise InputError(f"{what}: not a picture in {', '.join(FORMATS)}, or its header is damaged") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_large(what, max_pixels) from None
+    except Exception as error:  # Pillow's readers raise anything on damaged headers
+        raise _damaged(what, error) from None
+    return _decode_pil(image, what, channels, max_pixels)
+
+
+def _decode_pil(image: "Image.Image", what: str, channels: int, max_pixels: int) -> Array:
+    from PIL import ImageOps
+
+    if image.width * image.height > max_pixels:
+        raise _too_large(f"{what}: {image.width} x {image.height}", max_pixels)
+    if image.width * image.height == 0:
+        raise InputError(f"{what}: holds no pixel")
+    try:
+        image.load()
+    except Exception as error:  # Pillow's readers raise anything on damaged data
+        raise _damaged(what, error) from None
+    with contextlib.suppress(
+        Exception
+    ):  # damaged EXIF tells no orientation: the picture stands as stored, as in viewers
+        image = ImageOps.exif_transpose(image)
+    return _convert(image, what, channels)
+
+
+def _convert(image: "Image.Image", what: str, channels: int) -> Array:
+    """Return a loaded picture as uint8 (height, width, channels)."""
+    from PIL import Image
+
+    if image.mode.startswith("I;16"):
+        high = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
+        image = Image.fromarray(high, "L")
+    if image.mode in ("I", "F"):
+        raise InputError(f"{what}: 32-bit pixels (mode {image.mode}) have no stated range; save it with 8 or 16 bits")
+    target = {1: "L", 3: "RGB", 4: "RGBA"}.get(channels)
+    if target is None:
+        raise InputError(f"{what}: the model takes {channels} channels; give a uint8 array (height, width, {channels})")
+    if target != "RGBA" and (image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info):
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    if target == "L" and image.mode not in ("L", "1", "RGB"):
+        image = image.convert("RGB")
+    pixels = np.array(image.convert(target), dtype=np.uint8)
+    return pixels[:, :, None] if target == "L" else pixels
+
+
+def _too_large(what: str, max_pixels: int) -> TooLargeError:
+    return TooLargeError(f"{what}: more than {max_pixels} pixels; make it smaller first")
+
+
+def _damaged(what: str, error: Exception) -> InputError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return InputError(f"{what}: damaged or cut short ({reason})")

@@ -1,0 +1,96 @@
+"""Output tensors to typed results, by kind of output.
+
+A kind is a frozen result class, an `OutputKind` that makes it, and an entry in `_KINDS`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from deploy.bundle import Signature
+from deploy.errors import BundleError, UsageError
+
+Array = npt.NDArray[Any]
+
+
+class Result(Protocol):
+    """What a prediction is: something with a JSON form."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON values."""
+        ...
+
+
+class OutputKind(Protocol):
+    """One kind of output: makes one result for each row."""
+
+    def read(self, arrays: Mapping[str, Array]) -> Sequence[Result]:
+        """Return one result for each row of the output tensors."""
+        ...
+
+
+@dataclass(frozen=True)
+class Score:
+    """One class and its probability in [0, 1]."""
+
+    label: str
+    index: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class Classification:
+    """One decision among labels: the class, its probability in [0, 1], and the probabilities of all (classes,)."""
+
+    label: str
+    index: int
+    probability: float
+    probabilities: Array = field(repr=False, compare=False)
+    labels: tuple[str, ...] = field(repr=False)
+
+    def top(self, k: int = 5) -> tuple[Score, ...]:
+        """Return the `k` most probable classes (all of them when there are fewer); the first is the decision."""
+        if k < 1:
+            raise UsageError(f"top({k}): expected 1 or more")
+        order = [int(i) for i in np.argsort(-self.probabilities, kind="stable") if i != self.index]
+        chosen = [self.index, *order][:k]
+        return tuple(Score(self.labels[i], i, float(self.probabilities[i])) for i in chosen)
+
+    def to_dict(self, k: int = 5) -> dict[str, Any]:
+        """Return label, index, probability and the top `k` as JSON values."""
+        top = [asdict(score) for score in self.top(k)]
+        return {"label": self.label, "index": self.index, "probability": self.probability, "top": top}
+
+
+class ClassesOutput:
+    """Reads `probabilities` float32 (N, classes) and `class_index` int64 (N,)."""
+
+    def __init__(self, signature: Signature) -> None:
+        self._labels = signature.labels
+
+    def read(self, arrays: Mapping[str, Array]) -> list[Classification]:
+        """Return one `Classification` for each row."""
+        # A copy: what results hold must not change when the session reuses its buffers, nor when a caller writes.
+        probabilities = arrays["probabilities"].copy()
+        probabilities.flags.writeable = False
+        return [
+            Classification(self._labels[index], index, float(row[index]), row, self._labels)
+            for row, index in zip(probabilities, arrays["class_index"].tolist(), strict=True)
+        ]
+
+
+_KINDS: dict[str, type[ClassesOutput]] = {"classes": ClassesOutput}
+
+
+def output_kind(signature: Signature) -> OutputKind:
+    """Return the kind that a signature names; `BundleError` for one that this version does not know."""
+    try:
+        return _KINDS[signature.kind](signature)
+    except KeyError:
+        choices = ", ".join(sorted(_KINDS))
+        raise BundleError(
+            f"output kind {signature.kind!r}: this onnxway knows {choices}; upgrade: pip install -U onnxway"
+        ) from None

@@ -1,0 +1,265 @@
+"""A bundle on disk to typed answers."""
+
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from deploy import bundle, files, samples
+from deploy.bundle import Bundle, Signature, TensorSpec
+from deploy.errors import BundleError, InputError, OnnxwayError, UsageError
+from deploy.inputs import InputKind, input_kind
+from deploy.outputs import OutputKind, Result, output_kind
+from deploy.passport import Check, Passport
+from deploy.providers import Port, Provider, Session, open_session
+
+Array = npt.NDArray[Any]
+Arrays = dict[str, Array]
+
+MAX_ROWS = 32
+MAX_BYTES = 64 * 2**20
+"""`predict_many` sends at most so many rows, and so many bytes of input, to one run."""
+
+_log = logging.getLogger("deploy")
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a predictor serves, and on what."""
+
+    name: str
+    version: str
+    variant: str
+    digest: str
+    provider: Provider
+    provider_options: dict[str, str]
+    threads: int
+    nodes: dict[str, int]
+    input: Signature
+    output: Signature
+    labels: tuple[str, ...]
+    passport: Passport
+    replayed: tuple[Check, ...]
+
+
+class Predictor:
+    """A verified model, ready to answer. Make one with `Predictor.load`.
+
+    Threads may share it. Processes may not: a session does not survive `fork`, so load in each process (start them
+    with `spawn`). `close` it, or use it as a context manager, to release the memory.
+    """
+
+    def __init__(self, source: Bundle, session: Session, variant: str, replayed: tuple[Check, ...] = ()) -> None:
+        manifest = source.manifest
+        self._session: Session | None = session
+        self._process = os.getpid()
+        self._input: InputKind = input_kind(manifest.input)
+        self._output: OutputKind = output_kind(manifest.output)
+        self.info = Info(
+            name=manifest.name,
+            version=manifest.version,
+            variant=variant,
+            digest=source.digest,
+            provider=session.provider,
+            provider_options=session.options,
+            threads=session.threads,
+            nodes=session.placement.counts,
+            input=manifest.input,
+            output=manifest.output,
+            labels=manifest.output.labels,
+            passport=source.variant(variant).passport,
+            replayed=replayed,
+        )
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path | str,
+        provider: Provider = "cpu",
+        *,
+        variant: str = "fp32",
+        provider_options: Mapping[str, object] | None = None,
+        threads: int | None = None,
+        replay: bool = True,
+        unverified: bool = False,
+    ) -> Self:
+        """Load a bundle (or the bundle of a run folder), check it, and open it strictly on `provider`.
+
+        provider            cpu or cuda; an error, never another provider, when it is not really used
+        provider_options    over the defaults of `deploy.cuda`
+        threads             within one run; default: the cores that this process may use
+        replay              run the golden samples and compare; only verified providers may go without
+        unverified          take a model without a passing passport, with a warning in the log
+
+        Raises `NotFoundError`, `BundleError`, `ProviderError` or `UsageError`, each with what to do next.
+        """
+        source = bundle.load(find_bundle(folder), unverified=unverified)
+        passport = source.variant(variant).passport
+        if unverified and not passport:
+            _log.warning("%s: loaded without a passing passport; its answers are not verified", source.folder)
+        if not replay and not unverified and provider not in passport.providers:
+            raise UsageError(
+                f"replay=False: the passport covers {', '.join(passport.providers) or 'no provider'}, not {provider}; "
+                "leave the replay on"
+            )
+        golden = samples.load(source.folder / bundle.SAMPLES) if replay else ()
+        session = open_session(
+            _verified_bytes(source, variant),
+            provider,
+            provider_options,
+            threads=threads,
+            warmup=golden[0].inputs if golden else None,
+        )
+        _require_ports(source, session)
+        replayed = samples.replay(session.run, golden, passport) if golden else ()
+        return cls(source, session, variant, replayed)
+
+    def predict(self, payload: object) -> Any:
+        """Return the result for one payload, or a list of results for a batch array.
+
+        For images: a path, the bytes of a file, a PIL image or a uint8 array, (H, W) or (H, W, C); a uint8 array
+        (N, H, W, C) is a batch.
+        """
+        results = self._answer(self._input.arrays(payload))
+        return results if self._input.is_batch(payload) else results[0]
+
+    def predict_many(self, payloads: Iterable[object]) -> list[Any]:
+        """Return one result for each payload, in their order.
+
+        Payloads of equal shape share a run; what is held at a time is bounded. The first bad one is an `InputError`
+        with its number.
+        """
+        results: dict[int, Result] = {}
+        waiting: dict[tuple[Any, ...], list[tuple[int, Arrays]]] = {}
+        held = 0
+        for number, payload in enumerate(payloads):
+            arrays = self._single(number, payload)
+            size = sum(array.nbytes for array in arrays.values())
+            if held + size > MAX_BYTES:
+                self._flush(waiting, results)
+                held = 0
+            held += size
+            shapes = tuple((name, array.shape) for name, array in arrays.items())
+            group = waiting.setdefault(shapes, [])
+            group.append((number, arrays))
+            if len(group) == MAX_ROWS:
+                held -= size * MAX_ROWS
+                self._flush({shapes: waiting.pop(shapes)}, results)
+        self._flush(waiting, results)
+        return [results[number] for number in range(len(results))]
+
+    def infer(self, arrays: Mapping[str, Array]) -> Arrays:
+        """Return the raw output tensors for input tensors by name, after checking these."""
+        self._input.check(arrays)
+        return self._open().run(arrays)
+
+    def check(self, arrays: Mapping[str, Array]) -> int:
+        """Return the number of rows of input tensors that the model takes; `InputError` for others."""
+        return self._input.check(arrays)
+
+    def arrays(self, payload: object) -> Arrays:
+        """Return the input tensors of a payload, as `predict` makes them."""
+        return self._input.arrays(payload)
+
+    def results(self, arrays: Mapping[str, Array]) -> list[Any]:
+        """Return one typed result for each row of output tensors, as `predict` makes them."""
+        return list(self._output.read(arrays))
+
+    def close(self) -> None:
+        """Release the session; runs that have begun end normally."""
+        self._session = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open(self) -> Session:
+        session = self._session
+        if session is None:
+            raise OnnxwayError(f"predictor {self.info.name!r} is closed; load it again: Predictor.load")
+        if os.getpid() != self._process:
+            raise OnnxwayError(
+                f"predictor {self.info.name!r} was loaded before this process was forked; load it in each process, "
+                "and start processes with spawn"
+            )
+        return session
+
+    def _answer(self, arrays: Mapping[str, Array]) -> list[Any]:
+        return self.results(self.infer(arrays))
+
+    def _single(self, number: int, payload: object) -> Arrays:
+        if self._input.is_batch(payload):
+            raise InputError(f"payload {number}: is a batch, expected a single payload; give batches to predict")
+        try:
+            arrays = self._input.arrays(payload)
+            self._input.check(arrays)
+        except InputError as error:
+            raise type(error)(f"payload {number}: {error}") from None
+        return arrays
+
+    def _flush(self, waiting: dict[tuple[Any, ...], list[tuple[int, Arrays]]], results: dict[int, Result]) -> None:
+        for group in waiting.values():
+            names = group[0][1]
+            merged = {name: np.concatenate([arrays[name] for _, arrays in group]) for name in names}
+            for (number, _), result in zip(group, self._answer(merged), strict=True):
+                results[number] = result
+        waiting.clear()
+
+
+def find_bundle(reference: Path | str) -> Path:
+    """Return the bundle's folder for a bundle or for a run folder that holds one; a registry reference is explained."""
+    text = str(reference)
+    if text.startswith(("models:", "runs:")):
+        raise UsageError(
+            f"{text}: deploy reads folders only; use pipeline serve or pipeline predict, or download it: "
+            f"mlflow artifacts download --artifact-uri {text}"
+        )
+    folder = Path(reference)
+    for candidate in (folder, folder / "package" / "bundle", folder / "bundle"):
+        if (candidate / bundle.MANIFEST).exists():
+            return candidate
+    return folder
+
+
+def _verified_bytes(source: Bundle, variant: str) -> bytes:
+    """Return the model's bytes, with the digest taken of exactly these: the file may change after it was checked."""
+    path = source.model_path(variant)
+    data = path.read_bytes()
+    if files.sha256(data) != source.manifest.files[path.name]:
+        raise BundleError(f"{path}: changed while it was loaded; load it again")
+    return data
+
+
+def _require_ports(source: Bundle, session: Session) -> None:
+    """Check that the graph has the inputs and outputs that the manifest states."""
+    pairs = (("input", source.manifest.input, session.inputs), ("output", source.manifest.output, session.outputs))
+    for side, signature, ports in pairs:
+        found = {port.name: port for port in ports}
+        for spec in signature.tensors:
+            port = found.pop(spec.name, None)
+            if port is None or not _fits(spec, port):
+                there = f"{port.dtype} {port.shape}" if port else "nothing"
+                raise BundleError(
+                    f"{source.folder}: {side} {spec.name!r} is {spec.dtype} {spec.shape} in the manifest and {there} "
+                    "in the model; package the model again: pipeline package"
+                )
+        if found:
+            raise BundleError(
+                f"{source.folder}: the model has {side}s that the manifest lacks: {', '.join(found)}; "
+                "package the model again: pipeline package"
+            )
+
+
+def _fits(spec: TensorSpec, port: Port) -> bool:
+    free = tuple(size if isinstance(size, int) else None for size in cast(tuple[Any, ...], spec.shape))
+    return spec.dtype == port.dtype and free == tuple(s if isinstance(s, int) else None for s in port.shape)

@@ -1,0 +1,233 @@
+"""The walk: stages in order, what has not changed is kept, a failing verdict ends it."""
+
+import importlib
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from deploy.errors import OnnxwayError, UsageError
+from deploy.schema import from_plain, to_plain
+from pipeline.code import code_version
+from pipeline.folder import STAGES, RunFolder, with_key
+from stages import discover
+from stages.observer import Observer
+from stages.recipe import Recipe, replace
+from stages.result import Result, TrainResult, VerifyResult
+
+if TYPE_CHECKING:
+    from pipeline.tracking import Tracker
+    from stages.dataset import Dataset
+
+LEAVE_OUT = ("checkpoint/*",)
+# Where a training runs, not what comes out of it: another device goes on with what is there (as checkpoints do).
+WHERE_NOT_WHAT = ("device", "workers", "memory_mb", "checkpoint_s")
+
+
+class InterruptedStageError(OnnxwayError):
+    """Ctrl-C or SIGTERM in a stage."""
+
+
+class VerdictError(OnnxwayError):
+    """A stage ended with a falsy result; nothing after it was done."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a walk is made on, and who hears of it. `data` is read once, when a stage first needs it."""
+
+    recipe: Recipe
+    data_root: Path
+    observer: Observer = field(default_factory=Observer)
+
+    @cached_property
+    def data(self) -> "Dataset":
+        """The dataset of the recipe."""
+        dataset: Dataset = discover.call("data", self.recipe.data, self.data_root)
+        return dataset
+
+
+def run(recipe: Recipe, *, runs: Path, data_root: Path, observer: Observer, last: str = "package", force: bool) -> Path:
+    """Walk from training to the stage `last` in the run folder of this recipe; return that folder.
+
+    Raises `VerdictError` when a stage's result is falsy (report and MLflow have it by then),
+    `InterruptedStageError`, `BusyError`, and whatever a stage raises.
+    """
+    work = Work(recipe, data_root, observer)
+    inputs = train_inputs(recipe, work.data.info.digest)
+    folder = RunFolder(runs / f"{recipe.name}-{inputs['key'][:8]}")
+    names = list(STAGES)[: list(STAGES).index(last) + 1]
+    _walk(work, folder, names, force)
+    return folder.path
+
+
+def redo(
+    folder: RunFolder, stage: str, settings: tuple[str, ...], *, data_root: Path, observer: Observer, force: bool
+) -> Result:
+    """Make one later stage of a run again, from the results before it, as it was configured there and by `--set`."""
+    before = list(STAGES)[list(STAGES).index(stage) - 1]
+    folder.result(before)  # says what to run first
+    work = Work(configured(folder, stage, settings), data_root, observer)
+    return _walk(work, folder, [stage], force)
+
+
+def configured(folder: RunFolder, stage: str, settings: tuple[str, ...]) -> Recipe:
+    """Return the recipe of a run: each later stage as it was last made there; then `settings` of one stage applied."""
+    from stages import settings as setting
+
+    trained = folder.result("train")
+    assert isinstance(trained, TrainResult)
+    recipe = trained.recipe
+    for name in ("export", "verify", "package"):
+        noted = folder.inputs(name).get("config")
+        try:
+            config = from_plain(type(getattr(recipe, name)), noted)
+        except UsageError:
+            continue  # not made there yet, or by another version
+        recipe = replace(recipe, **{name: config})
+    for text in settings:
+        if not text.startswith(f"{stage}."):
+            raise UsageError(
+                f"--set {text}: pipeline {stage} takes keys of its own stage, {stage}.KEY=VALUE; "
+                f"for others start from the recipe: pipeline run {recipe.name} --set {text}"
+            )
+    return setting.apply(recipe, settings)
+
+
+def train_inputs(recipe: Recipe, data_digest: str) -> dict[str, Any]:
+    """Return what decides a training, with its key."""
+    plain = to_plain(recipe)
+    config = {name: plain[name] for name in ("data", "input", "model", "task")}
+    config["train"] = {name: value for name, value in plain["train"].items() if name not in WHERE_NOT_WHAT}
+    return with_key({"stage": "train", "config": config, "data": data_digest, "code": code_version("train")})
+
+
+def later_inputs(stage: str, config: Any, upstream: Result, upstream_key: str) -> dict[str, Any]:
+    """Return what decides a later stage, with its key."""
+    before = {"stage": upstream.stage, "key": upstream_key, "digest": upstream.digest}
+    return with_key({"stage": stage, "config": to_plain(config), "upstream": before, "code": code_version(stage)})
+
+
+def _walk(work: Work, folder: RunFolder, names: list[str], force: bool) -> Result:
+    from pipeline.tracking import Tracker
+
+    with folder.locked(), _terminable(), Tracker(folder, work.recipe) as tracker:
+        for name in names:
+            with _explained(name, folder):
+                result = _stage(work, folder, name, tracker, force)
+            if not result:
+                break
+        with _explained("the report", folder):
+            tracker.report(_report(folder, work))
+    if not result:
+        raise VerdictError(_refusal(result, folder))
+    return result
+
+
+def _stage(work: Work, folder: RunFolder, name: str, tracker: "Tracker", force: bool) -> Result:
+    """Make one stage, or keep it when it was made from the same inputs; log it unless it is logged."""
+    inputs = _inputs(work, folder, name)
+    kept = None if force else folder.kept(name, inputs)
+    if kept is not None:
+        work.observer.say(f"{name:<9}unchanged, kept: {outcome(kept)}")
+        if tracker.logged(name, inputs["key"]):
+            tracker.keep(kept)
+        else:
+            with tracker.stage(name) as log:
+                log.finish(kept, inputs["key"])
+        return kept
+    from pipeline.console import Tee
+
+    out = folder.begin(name, inputs, force=force)
+    with tracker.stage(name) as log:
+        result = _call(work, folder, name, out, Tee(work.observer, log), log.run_id)
+        folder.seal(name, inputs, LEAVE_OUT)
+        log.finish(result, inputs["key"])
+    work.observer.say(f"{name:<9}{outcome(result)}")
+    return result
+
+
+def _inputs(work: Work, folder: RunFolder, name: str) -> dict[str, Any]:
+    if name == "train":
+        return train_inputs(work.recipe, work.data.info.digest)
+    before = list(STAGES)[list(STAGES).index(name) - 1]
+    key = folder.inputs(before).get("key", "")
+    return later_inputs(name, getattr(work.recipe, name), folder.result(before), key)
+
+
+def _call(work: Work, folder: RunFolder, name: str, out: Path, observer: Observer, mlflow_run: str) -> Result:
+    stage = importlib.import_module(f"stages.{name}")
+    result: Result
+    if name == "train":
+        result = stage.run(work.recipe, work.data, out, observer)
+    elif name == "export":
+        result = stage.run(work.recipe.export, folder.result("train"), out, observer)
+    elif name == "verify":
+        result = stage.run(work.recipe.verify, folder.result("export"), work.data, out, observer)
+    else:
+        traced = {"mlflow_run": mlflow_run} if mlflow_run else {}
+        verified = folder.result("verify")
+        result = stage.run(work.recipe.package, verified, work.data, out, observer, provenance=traced)
+    return result
+
+
+def _report(folder: RunFolder, work: Work) -> Path:
+    page: Path = importlib.import_module("stages.report").write(folder.path, work.data)
+    return page
+
+
+def outcome(result: Result) -> str:
+    """Return in a few words what a stage came to."""
+    if isinstance(result, TrainResult):
+        return ", ".join(f"{name} {value:.4f}" for name, value in result.metrics.items())
+    if isinstance(result, VerifyResult):
+        worst = max(result.ratios.values(), default=float("nan"))
+        verdict = "passed" if result else "FAILED"
+        limit = result.passport.limit
+        return f"{verdict}: noise ratio {worst:.2f} of {limit:g}, {result.flips} flips in {result.rows} rows"
+    return f"{result.digest[:12]} (SHA-256)"
+
+
+def _refusal(result: Result, folder: RunFolder) -> str:
+    reasons = ""
+    if isinstance(result, VerifyResult):
+        reasons = ": " + "; ".join(f"{check.name} ({check.detail})" for check in result.passport.failures())
+    return f"{result.stage} failed{reasons}; nothing after it was made; see {folder.path / 'report.html'}"
+
+
+@contextmanager
+def _explained(name: str, folder: RunFolder) -> Iterator[None]:
+    """Say where it was when somebody stops a stage; name the run folder where an error of the system names no file."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedStageError(
+            f"interrupted in {name}; finished stages and the last checkpoint are kept in {folder.path}; "
+            "run the same command to continue"
+        ) from None
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(folder.stage(name))
+        raise
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Treat SIGTERM like Ctrl-C, so that MLflow runs are ended and not left RUNNING."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

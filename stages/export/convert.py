@@ -1,0 +1,109 @@
+"""From a torch graph to an ONNX model with free sizes, and with the tensor where it can be cut."""
+
+import itertools
+import logging
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from deploy.bundle import TensorSpec
+from stages.errors import ExportError
+from stages.graph import PREPROCESSED, Graph
+
+_PRIMES = (3, 37, 41, 43, 47)  # unlike each other and any layer's size: no free size is taken for a fixed one
+_REPOSITORY = Path(__file__).parents[2]
+_STACK_FRAME = re.compile(r'File "([^"]+)"')
+
+
+def convert(graph: Graph, opset: int) -> onnx.ModelProto:
+    """Export the graph with its output tensors and, last, `preprocessed`.
+
+    Free sizes of the input signature become symbolic dimensions by their names. Raises `ExportError` with torch's
+    reason when the graph cannot be exported.
+    """
+    spec = graph.input.tensors[0]
+    module = _WithPreprocessed(graph).eval()
+    free = {axis: name for axis, name in enumerate(spec.shape) if isinstance(name, str)}
+    with warnings.catch_warnings(), _quiet():
+        warnings.simplefilter("ignore")  # torch's own deprecations inside its exporter; ours are checked on the file
+        try:
+            program = torch.onnx.export(
+                module,
+                (example(spec),),
+                dynamo=True,
+                opset_version=opset,
+                dynamic_shapes=(free,),
+                input_names=[spec.name],
+                output_names=[t.name for t in graph.task.output.tensors] + [PREPROCESSED],
+                external_data=False,
+                verbose=False,
+            )
+        except Exception as error:
+            raise ExportError(f"torch could not export this graph: {_root_cause(error)}; see --debug") from error
+    assert program is not None  # with dynamo=True a program is always returned
+    proto: onnx.ModelProto = program.model_proto
+    _shorten_paths(proto)
+    return proto
+
+
+def example(spec: TensorSpec) -> torch.Tensor:
+    """Return a batch for a tensor spec: free sizes are distinct primes, values are spread over its range."""
+    primes = itertools.chain(_PRIMES)
+    shape = [size if isinstance(size, int) else next(primes) for size in spec.shape]
+    low, high = spec.range or (0, 1)
+    return torch.from_numpy(np.linspace(low, high, int(np.prod(shape))).reshape(shape).astype(spec.dtype))
+
+
+class _WithPreprocessed(nn.Module):
+    """The graph, answering `preprocessed` too: as an output, no optimization may rename it or fuse it away.
+
+    It shares the graph's parts under their own names, so that initializers are named as the weights are.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.pre, self.net, self.head, self.post = graph.pre, graph.net, graph.head, graph.post
+
+    def forward(self, raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        # Pictures come as NHWC: without this, torch traces kernels for channels-last strides (as_strided in the graph).
+        preprocessed = self.pre(raw).contiguous()
+        return (*self.post(self.head(self.net(preprocessed))), preprocessed)
+
+
+def _shorten_paths(proto: onnx.ModelProto) -> None:
+    """Keep the source lines that the exporter noted, without the folders of the machine it ran on."""
+
+    def shorten(match: re.Match[str]) -> str:
+        path = Path(match.group(1))
+        inside = path.is_relative_to(_REPOSITORY) and "site-packages" not in path.parts
+        return f'File "{path.relative_to(_REPOSITORY) if inside else path.name}"'
+
+    for node in proto.graph.node:
+        for entry in node.metadata_props:
+            entry.value = _STACK_FRAME.sub(shorten, entry.value)
+
+
+def _root_cause(error: BaseException) -> str:
+    """Return the first line of what went wrong first: torch wraps it in advice about reports and issues."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+
+
+class _quiet:  # noqa: N801
+    """Silence the exporter's loggers: what matters is asserted on the saved file."""
+
+    def __enter__(self) -> None:
+        self.levels = {name: logging.getLogger(name).level for name in ("torch.onnx", "onnxscript", "onnx_ir")}
+        for name in self.levels:
+            logging.getLogger(name).setLevel(logging.ERROR)
+
+    def __exit__(self, *_: Any) -> None:
+        for name, level in self.levels.items():
+            logging.getLogger(name).setLevel(level)

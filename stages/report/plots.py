@@ -1,0 +1,110 @@
+"""Plots as SVG text, drawn alike: one style for every figure of a report."""
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stages.dataset import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK, ACCENT, SECOND, GRID = "#1b2733", "#0b6e99", "#d9730d", "#e3e8ee"
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "onnxway",  # equal figures give equal bytes
+    "axes.edgecolor": "#b8c2cc",
+    "axes.labelcolor": INK,
+    "axes.grid": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": GRID,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.color": INK,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in the report's style inside the block."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(_STYLE):
+        yield
+
+
+def svg(figure: "Figure") -> str:
+    """Return the figure as an `<svg>` element for HTML."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[re.search("<svg", text).start() :]  # type: ignore[union-attr]
+
+
+def curves(history: Sequence[dict[str, float]]) -> str:
+    """Plot loss on the left and validation figures between 0 and 1 on the right, by epoch."""
+    from matplotlib.figure import Figure
+
+    epochs = [entry["epoch"] for entry in history]
+    names = sorted({name for entry in history for name in entry})
+    losses = [name for name in names if name.endswith("loss")]
+    scores = [name for name in names if name.startswith("validation_") and name not in losses]
+    with style():
+        figure = Figure(figsize=(8, 2.6), layout="constrained")
+        groups = [group for group in (losses, scores) if group]
+        for axes, group in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True):
+            for name, color in zip(group, (ACCENT, SECOND, INK), strict=False):
+                values = [entry.get(name, np.nan) for entry in history]
+                axes.plot(epochs, values, color=color, marker=".", label=name.replace("_", " "))
+            axes.set_xlabel("epoch")
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.legend(frameon=False)
+        return svg(figure)
+
+
+def confusion(matrix: Array, labels: Sequence[str]) -> str:
+    """Plot counts (true class by row, decided class by column), mistakes in colour."""
+    from matplotlib.figure import Figure
+
+    size = max(3.0, min(8.0, 0.42 * len(labels) + 1))
+    mistakes = matrix.astype(float) * (1 - np.eye(len(labels)))
+    with style():
+        figure = Figure(figsize=(size, size), layout="constrained")
+        axes = figure.subplots()
+        axes.imshow(mistakes, cmap="Oranges", vmin=0, vmax=max(1.0, float(mistakes.max()) * 1.4))
+        axes.grid(visible=False)
+        axes.set_xticks(range(len(labels)), labels, rotation=0 if max(map(len, labels)) < 4 else 90)
+        axes.set_yticks(range(len(labels)), labels)
+        axes.set_xlabel("decided")
+        axes.set_ylabel("true")
+        if len(labels) <= 20:
+            for row, column in np.argwhere(matrix):
+                weight = "bold" if row == column else "normal"
+                axes.text(
+                    column, row, str(matrix[row, column]), ha="center", va="center", fontweight=weight, fontsize=8
+                )
+        return svg(figure)
+
+
+def pictures(images: Sequence[Array], titles: Sequence[str]) -> str:
+    """Draw small pictures (H, W, 1 or 3, uint8) in rows of eight, each with its title."""
+    from matplotlib.figure import Figure
+
+    rows = (len(images) + 7) // 8
+    with style():
+        figure = Figure(figsize=(8, 1.35 * rows), layout="constrained")
+        axes = figure.subplots(rows, 8, squeeze=False).reshape(-1)
+        for axis in axes:
+            axis.axis("off")
+        for axis, image, title in zip(axes, images, titles, strict=False):
+            grey = image.shape[-1] == 1
+            axis.imshow(image[..., 0] if grey else image, cmap="gray" if grey else None, vmin=0, vmax=255)
+            axis.set_title(title, fontsize=8)
+        return svg(figure)

@@ -1,0 +1,64 @@
+"""Verify: does the file on disk decide as the trained network does? The answer is a passport for exactly that file."""
+
+import io
+import time
+from pathlib import Path
+
+import numpy as np
+
+from deploy import files
+from stages import result
+from stages.dataset import Dataset
+from stages.errors import VerifyError
+from stages.observer import Observer
+from stages.recipe import VerifyConfig
+from stages.result import ExportResult, VerifyResult
+from stages.train.weights import load_graph
+from stages.verify.certify import certify
+from stages.verify.twin import Outputs
+
+
+def run(
+    config: VerifyConfig, exported: ExportResult, dataset: Dataset, out: Path, observer: Observer | None = None
+) -> VerifyResult:
+    """Judge `model.onnx` as it lies on disk, in fresh sessions; the result is falsy when any check fails.
+
+    Raises `VerifyError` when the question itself is wrong: other data than the model was trained with, or a file
+    that is not the one that was exported.
+    """
+    started = time.monotonic()
+    trained = exported.trained
+    if dataset.info.digest != trained.data.digest:
+        raise VerifyError(
+            f"the data ({dataset.info.name}) has digest {dataset.info.digest[:12]}..., the model was trained with "
+            f"{trained.data.digest[:12]}...; point --data-root at the same data, or train again"
+        )
+    found = files.sha256_file(exported.model)
+    if found != exported.sha256:
+        raise VerifyError(
+            f"{exported.model}: SHA-256 is {found[:12]}..., the export wrote {exported.sha256[:12]}...; "
+            f"export again: pipeline export {exported.folder.parent} --force"
+        )
+    verdict = certify(
+        exported.model, load_graph(trained), dataset, config, opset=exported.opset, observer=observer or Observer()
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    verified = VerifyResult(
+        folder=out,
+        exported=exported,
+        passport=verdict.passport,
+        ratios=verdict.ratios,
+        metrics=verdict.metrics,
+        rows=verdict.rows,
+        flips=verdict.flips,
+        ties=verdict.ties,
+        seconds=time.monotonic() - started,
+    )
+    _save_answers(verified.answers, verdict.answers)
+    return result.save(verified)
+
+
+def _save_answers(path: Path, answers: Outputs) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **answers)
+    files.write_bytes(path, buffer.getvalue())

@@ -1,0 +1,145 @@
+"""Whatever discovery finds walks the whole way: one step of training to an answer by HTTP, all equal."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from deploy import Predictor, bundle
+from stages import discover, export, package, settings, train, verify
+from stages.dataset import Dataset, Split
+from stages.recipe import Recipe
+from stages.result import PackageResult
+from stages.train.weights import load_graph
+
+ROWS = {"train": 64, "validation": 8, "test": 48}
+
+
+@dataclass(frozen=True)
+class Walk:
+    recipe: Recipe
+    dataset: Dataset
+    packaged: PackageResult
+
+
+def shortened(dataset: Dataset) -> Dataset:
+    """The first rows of every split, under a digest of their own."""
+
+    def first(split: Split, rows: int) -> Split:
+        return Split(split.inputs[:rows], split.targets[:rows])
+
+    parts = {name: first(getattr(dataset, name), rows) for name, rows in ROWS.items()}
+    info = dataclasses.replace(dataset.info, digest="5" * 64, sizes={name: len(part) for name, part in parts.items()})
+    return Dataset(info, **parts)
+
+
+@pytest.fixture(scope="module", params=discover.found("recipes"))
+def walk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, generated_data: Path) -> Walk:
+    recipe = discover.recipe(request.param)
+    if recipe.data.name == "image_folder":
+        recipe = settings.apply(recipe, [f"data.path={generated_data / 'pictures'}"])
+    if recipe.data.name == "mnist":
+        recipe = settings.apply(recipe, ["data.validation=0" if recipe.train.batch_size == 3 else "data.validation=50"])
+    recipe = settings.apply(
+        recipe, ["train.epochs=1", f"train.batch_size={ROWS['train']}", "train.device=cpu", "verify.witness=8"]
+    )
+    dataset = shortened(discover.call("data", recipe.data, generated_data))
+    run = tmp_path_factory.mktemp(recipe.name)
+    trained = train.run(recipe, dataset, run / "train")
+    exported = export.run(recipe.export, trained, run / "export")
+    verified = verify.run(recipe.verify, exported, dataset, run / "verify")
+    assert verified, verified.passport.failures()
+    return Walk(recipe, dataset, package.run(recipe.package, verified, dataset, run / "package"))
+
+
+@pytest.fixture(scope="module")
+def predictor(walk: Walk) -> Iterator[Predictor]:
+    with Predictor.load(walk.packaged.bundle) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="module")
+def raw(walk: Walk) -> np.ndarray:
+    """The first test row, as a batch of one."""
+    return np.asarray(walk.dataset.test.inputs[0])[None]
+
+
+@pytest.fixture(scope="module")
+def expected(walk: Walk, raw: np.ndarray) -> dict[str, np.ndarray]:
+    """What the trained torch graph answers."""
+    graph = load_graph(walk.packaged.verified.exported.trained)
+    names = [tensor.name for tensor in graph.task.output.tensors]
+    with torch.inference_mode():
+        return {name: value.numpy() for name, value in zip(names, graph(torch.from_numpy(raw)), strict=True)}
+
+
+def agree(found: dict[str, Any], expected: dict[str, np.ndarray], noise: dict[str, float]) -> None:
+    assert list(found) == list(expected)
+    for name, value in expected.items():
+        array = np.asarray(found[name])
+        assert array.shape == value.shape, name
+        if value.dtype.kind == "f":
+            np.testing.assert_allclose(array, value, rtol=0, atol=100 * noise[name], err_msg=name)
+        else:
+            np.testing.assert_array_equal(array, value, err_msg=name)
+
+
+def test_the_predictor_answers_as_the_trained_graph(
+    walk: Walk, predictor: Predictor, raw: np.ndarray, expected: dict[str, np.ndarray]
+) -> None:
+    name = predictor.info.input.tensors[0].name
+    agree(predictor.infer({name: raw}), expected, walk.packaged.verified.passport.noise)
+
+
+def test_http_answers_as_the_trained_graph(walk: Walk, raw: np.ndarray, expected: dict[str, np.ndarray]) -> None:
+    from starlette.testclient import TestClient
+
+    from deploy.server.dataplane import DataPlane
+    from deploy.server.rest import create_app
+
+    plane = DataPlane()
+    plane.add(Predictor.load(walk.packaged.bundle))
+    spec = walk.packaged.verified.exported.input.tensors[0]
+    request = {
+        "inputs": [
+            {
+                "name": spec.name,
+                "datatype": {"uint8": "UINT8", "float32": "FP32", "int32": "INT32"}[spec.dtype],
+                "shape": list(raw.shape),
+                "data": raw.ravel().tolist(),
+            }
+        ]
+    }
+    with TestClient(create_app(plane)) as client:
+        answer = client.post(f"/v2/models/{walk.recipe.name}/infer", json=request)
+    assert answer.status_code == 200, answer.text
+    outputs = {o["name"]: np.array(o["data"]).reshape(o["shape"]) for o in answer.json()["outputs"]}
+    agree(outputs, expected, walk.packaged.verified.passport.noise)
+
+
+def test_every_row_alone_or_among_others_is_decided_alike(walk: Walk, predictor: Predictor) -> None:
+    rows = [np.asarray(walk.dataset.test.inputs[i]) for i in range(6)]
+    together = predictor.predict_many(rows)
+    alone = [predictor.predict(row) for row in rows]
+    assert [answer.to_dict().keys() for answer in together] == [answer.to_dict().keys() for answer in alone]
+    assert [answer.index for answer in together] == [answer.index for answer in alone]
+
+
+def test_the_bundle_says_where_it_comes_from(walk: Walk) -> None:
+    manifest = bundle.load(walk.packaged.bundle).manifest
+    assert manifest.name == walk.recipe.name
+    assert manifest.provenance["recipe"]["model"]["name"] == walk.recipe.model.name
+    assert manifest.provenance["data"]["licence"]
+    assert manifest.cut is not None
+
+
+def test_every_recipe_tells_command_time_and_result(walk: Walk) -> None:
+    found = discover.find("recipes", walk.recipe.name)
+    text = found.function().__doc__ or ""
+    assert f"pipeline run {walk.recipe.name}" in text
+    assert walk.recipe.name == found.name
