@@ -151,10 +151,12 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise NotFoundError(
             f"{path.parent}: no bundle there ({MANIFEST} is missing); make one: pipeline package"
         ) from None
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror}); look at its permissions") from None
     damaged = BundleError(f"{path}: damaged (its bytes do not match its own digest); copy the bundle again")
     try:
         plain = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise damaged from None
     if not isinstance(plain, dict):
         raise damaged
@@ -164,7 +166,12 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             f"{path}: schema {schema} is newer than this onnxway reads ({SCHEMA}); upgrade: pip install -U onnxway"
         )
     digest = plain.pop("sha256", None)
-    if digest != files.sha256(files.render_json(plain)) or raw != files.render_json(plain | {"sha256": digest}):
+    try:
+        sealed = digest == files.sha256(files.render_json(plain))
+        intact = sealed and raw == files.render_json(plain | {"sha256": digest})
+    except ValueError:  # NaN, or half a surrogate pair: JSON reads what it would not write
+        raise damaged from None
+    if not intact:
         raise damaged
     return plain
 
@@ -172,12 +179,14 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 def _check_files(folder: Path, manifest: Manifest) -> None:
     for name, expected in manifest.files.items():
         path = folder / name
-        if path.name != name or path.is_symlink():
+        if path.name != name or path.is_symlink() or (path.exists() and not path.is_file()):
             raise BundleError(f"{folder}: {name!r} is not a plain file of the bundle; nothing outside it is read")
         try:
             found = files.sha256_file(path)
         except FileNotFoundError:
             raise BundleError(f"{path}: missing, and the manifest lists it; copy the bundle again") from None
+        except OSError as error:
+            raise BundleError(f"{path}: cannot be read ({error.strerror}); look at its permissions") from None
         if found != expected:
             raise BundleError(
                 f"{path}: SHA-256 is {found[:12]}..., the manifest says {expected[:12]}...; copy the bundle again"

@@ -29,8 +29,12 @@ DEFAULTS = {
     "arena_extend_strategy": "kSameAsRequested",  # 44.6 instead of 71 MiB for the weights of a ResNet-18
 }
 
-_QUANTIZED = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger"})
+_QUANTIZED = frozenset(
+    {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
+    | {"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
+)
 _DRIVER = "libcuda.so.1"
+_NO_CUDNN = "cuDNN is unavailable"
 _OPTIONS_PAGE = "https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html"
 _lock = threading.Lock()
 
@@ -98,7 +102,7 @@ def creation_error(error: Exception) -> OnnxwayError:
     if "Invalid device ID" in text:
         said = text[text.index("Invalid device ID") :].rstrip(".")
         return ProviderError(f"provider cuda: {said}; choose a device_id that nvidia-smi -L lists")
-    if "provider option" in text:
+    if "provider option" in text and "CUDA failure" not in text:  # device_id is parsed by asking the driver
         said = re.sub(r".*?(Unknown|Failed to parse) provider option", r"\1 provider option", _plain(text)).rstrip(".")
         return UsageError(f"provider cuda: {said}; the options that exist: {_OPTIONS_PAGE}")
     if "no CUDA-capable device" in text or "CUDA failure 100" in text:
@@ -110,7 +114,7 @@ def creation_error(error: Exception) -> OnnxwayError:
         return ProviderError(
             f"provider cuda: the NVIDIA driver is too old for CUDA {_cuda_major()} (CUDA failure 35); update the driver"
         )
-    if "cuDNN" in text or "cudnn" in text:
+    if _NO_CUDNN in text:
         return _no_cudnn()
     return ProviderError(f"provider cuda: no session could be created: {_plain(text)}; see pipeline doctor")
 
@@ -118,7 +122,7 @@ def creation_error(error: Exception) -> OnnxwayError:
 def run_error(error: Exception) -> OnnxwayError:
     """Return the error to raise when a run on the CUDA provider failed."""
     text = " ".join(str(error).split())
-    if "cuDNN is unavailable" in text:
+    if _NO_CUDNN in text:
         return _no_cudnn()
     if "Failed to allocate memory" in text or "out of memory" in text or "CUDA failure 2:" in text:
         return ProviderError(f"provider cuda: out of device memory ({_plain(text)}); send smaller batches")

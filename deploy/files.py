@@ -8,8 +8,6 @@ import ctypes
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +34,8 @@ def render_json(value: Any) -> bytes:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file atomically; its folder must exist."""
+    import tempfile  # here, because it is slow to import and who only reads bundles never needs it
+
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -62,6 +62,9 @@ def replaced_folder(path: Path) -> Iterator[Path]:
     An older folder of that name is exchanged in one step (Linux `renameat2`; elsewhere there is a moment between two
     renames) and then removed. When the block fails, the older folder stays as it was.
     """
+    import shutil
+    import tempfile  # as in `write_bytes`
+
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
@@ -85,6 +88,8 @@ def _exchange(new: Path, old: Path) -> None:
         arguments = (_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old), _RENAME_EXCHANGE)
         if libc.renameat2(*arguments) == 0:
             return
+    import shutil
+
     aside = old.with_name(f"{new.name}.old")
     old.rename(aside)
     new.rename(old)

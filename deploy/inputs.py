@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
+from deploy.arrays import Array
 from deploy.bundle import Signature, TensorSpec
 from deploy.errors import BundleError, InputError, NotFoundError, TooLargeError
 
 if TYPE_CHECKING:
     from PIL import Image
 
-Array = npt.NDArray[Any]
 
 MAX_PIXELS = 64 * 2**20
 """Pictures with more pixels are refused by their header, before anything is decoded (decompression bombs)."""
@@ -29,7 +28,8 @@ MAX_PIXELS = 64 * 2**20
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """What Pillow may open here; of GIF and other animations, the first frame."""
 
-_ARRAY_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+_ARRAY_CHANNELS = (1, 2, 3, 4)  # grey; grey, alpha; RGB; RGB, alpha: what Pillow makes of such arrays
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 class InputKind:
@@ -146,8 +146,8 @@ def decode_image(payload: object, channels: int, *, max_pixels: int = MAX_PIXELS
     - Files: the formats of `FORMATS`, told by content; EXIF orientation is applied, so pixels stand as people see them.
     - Alpha (RGBA, grey with alpha, transparent palette colours): composited on white, as a viewer shows it.
     - 16 bits a channel: the high byte is kept, so 8-bit pictures stored as 16-bit ones come back unchanged.
-    - Grey to colour repeats the value; colour to grey is ITU-R 601 luma (0.299 R + 0.587 G + 0.114 B); CMYK, YCbCr,
-      LAB and palettes go to RGB first. 32-bit and floating-point pixels have no stated range and are refused.
+    - Grey to colour repeats the value; colour to grey is ITU-R 601 luma (0.299 R + 0.587 G + 0.114 B); CMYK, YCbCr
+      and palettes go to RGB first. 32-bit, floating-point and LAB pixels have no stated range and are refused.
     - Arrays: (H, W), or (H, W, C) with C = `channels` taken as they are; 1, 2 (grey, alpha), 3 and 4 (RGB, alpha)
       channels are converted as files are.
 
@@ -178,7 +178,7 @@ def _decode_array(array: Array, channels: int) -> Array:
         raise InputError(f"{what}: expected uint8 pixels from 0 to 255")
     if array.ndim == 2:
         array = array[:, :, None]
-    if array.ndim != 3 or array.shape[2] not in {channels, *_ARRAY_MODES}:
+    if array.ndim != 3 or array.shape[2] not in {channels, *_ARRAY_CHANNELS}:
         raise InputError(f"{what}: expected (height, width), (height, width, channels) or a batch of the latter")
     if array.size == 0:
         raise InputError(f"{what}: holds no pixel")
@@ -186,9 +186,8 @@ def _decode_array(array: Array, channels: int) -> Array:
         return np.ascontiguousarray(array)
     from PIL import Image
 
-    mode = _ARRAY_MODES[array.shape[2]]
-    squeezed = array[:, :, 0] if mode == "L" else array
-    return _convert(Image.fromarray(np.ascontiguousarray(squeezed), mode), what, channels)
+    pixels = array[:, :, 0] if array.shape[2] == 1 else array
+    return _convert(Image.fromarray(np.ascontiguousarray(pixels)), what, channels)
 
 
 def _decode_file(file: Any, what: str, channels: int, max_pixels: int) -> Array:
@@ -216,9 +215,8 @@ def _decode_pil(image: "Image.Image", what: str, channels: int, max_pixels: int)
         image.load()
     except Exception as error:  # Pillow's readers raise anything on damaged data
         raise _damaged(what, error) from None
-    with contextlib.suppress(
-        Exception
-    ):  # damaged EXIF tells no orientation: the picture stands as stored, as in viewers
+    # Damaged EXIF tells no orientation: the picture then stands as it is stored, as in viewers.
+    with contextlib.suppress(Exception):
         image = ImageOps.exif_transpose(image)
     return _convert(image, what, channels)
 
@@ -229,10 +227,12 @@ def _convert(image: "Image.Image", what: str, channels: int) -> Array:
 
     if image.mode.startswith("I;16"):
         high = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
-        image = Image.fromarray(high, "L")
-    if image.mode in ("I", "F"):
-        raise InputError(f"{what}: 32-bit pixels (mode {image.mode}) have no stated range; save it with 8 or 16 bits")
-    target = {1: "L", 3: "RGB", 4: "RGBA"}.get(channels)
+        image = Image.fromarray(high)
+    if image.mode in ("I", "F", "LAB"):
+        raise InputError(
+            f"{what}: pixels of mode {image.mode} have no stated range; save it as grey or RGB, 8 or 16 bits"
+        )
+    target = _MODES.get(channels)
     if target is None:
         raise InputError(f"{what}: the model takes {channels} channels; give a uint8 array (height, width, {channels})")
     if target != "RGBA" and (image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info):

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from deploy.errors import BundleError
 
 _MODEL_GRAPH, _MODEL_OPSETS, _MODEL_FUNCTIONS = 7, 8, 25
-_GRAPH_NODE, _GRAPH_INITIALIZER, _FUNCTION_NODE = 1, 5, 7
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE, _FUNCTION_NODE = 1, 5, 15, 7
 _NODE_OP_TYPE, _NODE_ATTRIBUTE = 4, 5
 _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 5, 6, 11
+_SPARSE_VALUES, _SPARSE_INDICES = 1, 2
 _TENSOR_DATA_LOCATION, _EXTERNAL = 14, 1
 _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
 
@@ -37,13 +38,13 @@ def inspect(model: bytes) -> OnnxFile:
         for number, value in _fields(memoryview(model)):
             if number == _MODEL_OPSETS:
                 entry = dict(_fields(value))
-                if not bytes(entry.get(_OPSET_DOMAIN, b"")):
+                if bytes(entry.get(_OPSET_DOMAIN, b"")) in (b"", b"ai.onnx"):
                     opset = int(entry[_OPSET_VERSION])
             elif number == _MODEL_GRAPH:
                 external |= _walk(value, _GRAPH_NODE, operators)
             elif number == _MODEL_FUNCTIONS:
                 external |= _walk(value, _FUNCTION_NODE, operators)
-    except (IndexError, KeyError, TypeError, ValueError):
+    except (IndexError, KeyError, TypeError, ValueError, RecursionError):
         raise BundleError(f"not an ONNX model ({len(model)} bytes); export it again") from None
     return OnnxFile(opset, operators, external)
 
@@ -56,6 +57,9 @@ def _walk(graph: int | memoryview, node_field: int, operators: Counter[str]) -> 
             external |= _walk_node(value, operators)
         elif number == _GRAPH_INITIALIZER and node_field == _GRAPH_NODE:
             external |= _is_external(value)
+        elif number == _GRAPH_SPARSE and node_field == _GRAPH_NODE:
+            parts = (part for inner, part in _fields(value) if inner in (_SPARSE_VALUES, _SPARSE_INDICES))
+            external |= any(map(_is_external, parts))
     return external
 
 

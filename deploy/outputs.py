@@ -5,31 +5,32 @@ A kind is a frozen result class, an `OutputKind` that makes it, and an entry in 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from deploy.arrays import Array
 from deploy.bundle import Signature
 from deploy.errors import BundleError, UsageError
 
-Array = npt.NDArray[Any]
 
-
-class Result(Protocol):
+class Result:
     """What a prediction is: something with a JSON form."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON values."""
-        ...
+        raise NotImplementedError
 
 
-class OutputKind(Protocol):
+class OutputKind:
     """One kind of output: makes one result for each row."""
+
+    def __init__(self, signature: Signature) -> None:
+        self.signature = signature
 
     def read(self, arrays: Mapping[str, Array]) -> Sequence[Result]:
         """Return one result for each row of the output tensors."""
-        ...
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(Result):
     """One decision among labels: the class, its probability in [0, 1], and the probabilities of all (classes,)."""
 
     label: str
@@ -65,24 +66,22 @@ class Classification:
         return {"label": self.label, "index": self.index, "probability": self.probability, "top": top}
 
 
-class ClassesOutput:
+class ClassesOutput(OutputKind):
     """Reads `probabilities` float32 (N, classes) and `class_index` int64 (N,)."""
-
-    def __init__(self, signature: Signature) -> None:
-        self._labels = signature.labels
 
     def read(self, arrays: Mapping[str, Array]) -> list[Classification]:
         """Return one `Classification` for each row."""
         # A copy: what results hold must not change when the session reuses its buffers, nor when a caller writes.
         probabilities = arrays["probabilities"].copy()
         probabilities.flags.writeable = False
+        labels = self.signature.labels
         return [
-            Classification(self._labels[index], index, float(row[index]), row, self._labels)
+            Classification(labels[index], index, float(row[index]), row, labels)
             for row, index in zip(probabilities, arrays["class_index"].tolist(), strict=True)
         ]
 
 
-_KINDS: dict[str, type[ClassesOutput]] = {"classes": ClassesOutput}
+_KINDS: dict[str, type[OutputKind]] = {"classes": ClassesOutput}
 
 
 def output_kind(signature: Signature) -> OutputKind:

@@ -53,7 +53,7 @@ class Placement:
             names = ", ".join(str(node) for node in strays[:5]) + (", ..." if len(strays) > 5 else "")
             raise ProviderError(
                 f"{provider}: {len(strays)} of {len(self.nodes)} nodes would run on {strays[0].provider}: {names}; "
-                "use operators that the provider has (pipeline verify names them), or ask for provider cpu"
+                "build the model from operators that the provider has, or ask for provider cpu"
             )
         if self.copies:
             raise ProviderError(

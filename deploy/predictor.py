@@ -1,32 +1,28 @@
 """A bundle on disk to typed answers."""
 
-import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from deploy import bundle, files, samples
+from deploy.arrays import Array
 from deploy.bundle import Bundle, Signature, TensorSpec
 from deploy.errors import BundleError, InputError, OnnxwayError, UsageError
 from deploy.inputs import InputKind, input_kind
 from deploy.outputs import OutputKind, Result, output_kind
 from deploy.passport import Check, Passport
-from deploy.providers import Port, Provider, Session, open_session
+from deploy.providers import Provider, Session, open_session
 
-Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
 
 MAX_ROWS = 32
 MAX_BYTES = 64 * 2**20
 """`predict_many` sends at most so many rows, and so many bytes of input, to one run."""
-
-_log = logging.getLogger("deploy")
 
 
 @dataclass(frozen=True)
@@ -102,7 +98,10 @@ class Predictor:
         source = bundle.load(find_bundle(folder), unverified=unverified)
         passport = source.variant(variant).passport
         if unverified and not passport:
-            _log.warning("%s: loaded without a passing passport; its answers are not verified", source.folder)
+            import logging
+
+            words = "%s: loaded without a passing passport; its answers are not verified"
+            logging.getLogger("deploy").warning(words, source.folder)
         if not replay and not unverified and provider not in passport.providers:
             raise UsageError(
                 f"replay=False: the passport covers {', '.join(passport.providers) or 'no provider'}, not {provider}; "
@@ -116,7 +115,7 @@ class Predictor:
             threads=threads,
             warmup=golden[0].inputs if golden else None,
         )
-        _require_ports(source, session)
+        _require_tensors(source, session)
         replayed = samples.replay(session.run, golden, passport) if golden else ()
         return cls(source, session, variant, replayed)
 
@@ -240,17 +239,17 @@ def _verified_bytes(source: Bundle, variant: str) -> bytes:
     return data
 
 
-def _require_ports(source: Bundle, session: Session) -> None:
+def _require_tensors(source: Bundle, session: Session) -> None:
     """Check that the graph has the inputs and outputs that the manifest states."""
     pairs = (("input", source.manifest.input, session.inputs), ("output", source.manifest.output, session.outputs))
-    for side, signature, ports in pairs:
-        found = {port.name: port for port in ports}
+    for side, signature, specs in pairs:
+        found = {spec.name: spec for spec in specs}
         for spec in signature.tensors:
-            port = found.pop(spec.name, None)
-            if port is None or not _fits(spec, port):
-                there = f"{port.dtype} {port.shape}" if port else "nothing"
+            there = found.pop(spec.name, None)
+            if there is None or _form(there) != _form(spec):
+                words = f"{there.dtype} {there.shape}" if there else "nothing"
                 raise BundleError(
-                    f"{source.folder}: {side} {spec.name!r} is {spec.dtype} {spec.shape} in the manifest and {there} "
+                    f"{source.folder}: {side} {spec.name!r} is {spec.dtype} {spec.shape} in the manifest and {words} "
                     "in the model; package the model again: pipeline package"
                 )
         if found:
@@ -260,6 +259,6 @@ def _require_ports(source: Bundle, session: Session) -> None:
             )
 
 
-def _fits(spec: TensorSpec, port: Port) -> bool:
-    free = tuple(size if isinstance(size, int) else None for size in cast(tuple[Any, ...], spec.shape))
-    return spec.dtype == port.dtype and free == tuple(s if isinstance(s, int) else None for s in port.shape)
+def _form(spec: TensorSpec) -> tuple[str, tuple[int | None, ...]]:
+    """Return dtype and sizes; what a free size is called does not matter."""
+    return spec.dtype, tuple(size if isinstance(size, int) else None for size in spec.shape)

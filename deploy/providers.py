@@ -7,7 +7,6 @@ process that opened it: after a fork, open a new one.
 
 import math
 import os
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,14 +15,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
 
 from deploy import cuda, onnxfile
+from deploy.arrays import Array
+from deploy.bundle import TensorSpec
 from deploy.errors import BundleError, NotFoundError, OnnxwayError, ProviderError, UsageError
 from deploy.placement import CPU, CUDA, Placement, read_placement
 
-Array = npt.NDArray[Any]
 Provider = Literal["cpu", "cuda"]
 Optimization = Literal["all", "extended", "basic", "none"]
 
@@ -40,15 +39,6 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
-class Port:
-    """One input or output of a session: numpy dtype name; a free size is its name, or None."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | str | None, ...]
-
-
-@dataclass(frozen=True)
 class Session:
     """An open session: `run` takes and returns numpy arrays by name. Threads may share it."""
 
@@ -57,13 +47,13 @@ class Session:
     options: dict[str, str]
     threads: int
     placement: Placement
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
     _turn: AbstractContextManager[object] = field(default_factory=nullcontext, repr=False)
 
     def run(self, arrays: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
         """Run once; returns `outputs`, or all. `OnnxwayError` when ONNX Runtime cannot run these tensors."""
-        names = list(outputs) if outputs is not None else [port.name for port in self.outputs]
+        names = list(outputs) if outputs is not None else [spec.name for spec in self.outputs]
         try:
             with self._turn:
                 values = self.raw.run(names, dict(arrays))
@@ -114,8 +104,8 @@ def open_session(
         options=chosen,
         threads=settings.intra_op_num_threads,
         placement=placement,
-        inputs=tuple(map(_port, raw.get_inputs())),
-        outputs=tuple(map(_port, raw.get_outputs())),
+        inputs=tuple(map(_spec, raw.get_inputs())),
+        outputs=tuple(map(_spec, raw.get_outputs())),
         # CUDA kernels hold a lock by node: a second thread on one device gains nothing and costs memory
         _turn=threading.Lock() if provider == "cuda" else nullcontext(),
     )
@@ -179,11 +169,23 @@ def _create(data: bytes, provider: Provider, options: dict[str, str], settings: 
     if provider == "cpu":
         return _create_strictly(data, provider, [CPU], settings), 0
     # Memcpy nodes are added after the placement is recorded; the optimised graph on disk is the only place to see them.
-    with tempfile.TemporaryDirectory(prefix="onnxway.") as folder:
+    with _temporary_folder() as folder:
         settings.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
         raw = _create_strictly(data, provider, [(CUDA, options), CPU], settings)
         operators = onnxfile.inspect(_read(Path(settings.optimized_model_filepath))).operators
     return raw, operators["MemcpyToHost"] + operators["MemcpyFromHost"]
+
+
+def _temporary_folder() -> AbstractContextManager[str]:
+    import tempfile  # here, because it is slow to import and only CUDA needs it
+
+    try:
+        return tempfile.TemporaryDirectory(prefix="onnxway.")
+    except OSError as error:
+        raise ProviderError(
+            f"provider cuda: no place for the temporary file that shows the placement ({error.strerror}); "
+            "set TMPDIR to a folder that can be written, such as /dev/shm"
+        ) from None
 
 
 def _create_strictly(data: bytes, provider: Provider, providers: list[Any], settings: Any) -> Any:
@@ -206,18 +208,19 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _port(argument: Any) -> Port:
+def _spec(argument: Any) -> TensorSpec:
     inner = argument.type.removeprefix("tensor(").removesuffix(")")
-    return Port(argument.name, _DTYPES.get(inner, inner), tuple(argument.shape))
+    shape = tuple("?" if size is None else size for size in argument.shape)
+    return TensorSpec(argument.name, _DTYPES.get(inner, inner), shape)
 
 
-def _zeros(ports: Sequence[Port]) -> dict[str, Array]:
+def _zeros(specs: Sequence[TensorSpec]) -> dict[str, Array]:
     return {
-        port.name: np.zeros([_size(size, axis) for axis, size in enumerate(port.shape)], port.dtype) for port in ports
+        spec.name: np.zeros([_size(size, axis) for axis, size in enumerate(spec.shape)], spec.dtype) for spec in specs
     }
 
 
-def _size(size: int | str | None, axis: int) -> int:
+def _size(size: int | str, axis: int) -> int:
     if isinstance(size, int):
         return size
     return 1 if axis == 0 else 32

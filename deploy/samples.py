@@ -6,20 +6,17 @@ pictures of different sizes fit. The same samples always give the same bytes.
 
 import io
 import math
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from deploy import files
+from deploy.arrays import Array
 from deploy.errors import BundleError
 from deploy.passport import Check, Passport
 
-Array = npt.NDArray[Any]
 Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
 
@@ -35,6 +32,8 @@ def save(path: Path, samples: Sequence[Sample]) -> None:
     """Write samples atomically."""
     if not samples:
         raise ValueError("no samples: a bundle needs one at least")
+    import zipfile  # here and below, because importing this module should cost an application little
+
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for number, sample in enumerate(samples):
@@ -51,9 +50,11 @@ def save(path: Path, samples: Sequence[Sample]) -> None:
 
 def load(path: Path) -> tuple[Sample, ...]:
     """Read samples; `BundleError` when the file is none."""
+    import zipfile
+
     samples: dict[int, Sample] = {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for key in archive.files:
                 number, side, name = key.split("/", 2)
                 sample = samples.setdefault(int(number), Sample({}, {}))

@@ -6,7 +6,6 @@ itself cannot say: lists become tuples, an integer fits where a float is expecte
 """
 
 import dataclasses
-import difflib
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -19,6 +18,8 @@ T = TypeVar("T")
 
 def closest(name: str, choices: Iterable[str]) -> str:
     """Return `did you mean 'x'? ` or an empty string, and then the choices: the tail of an error about a name."""
+    import difflib  # here, because only a mistake needs it
+
     names = sorted(choices)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""

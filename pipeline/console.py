@@ -101,4 +101,4 @@ def _duration(seconds: float) -> str:
 
 
 def _figure(value: float) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -148,11 +148,11 @@ def kept_files(folder: Path, leave_out: tuple[str, ...]) -> list[Path]:
 
 
 def latest(runs: Path) -> Path:
-    """Return the run folder that was worked in last; `NotFoundError` when there is none."""
-    found = all_runs(runs)
-    if not found:
-        raise NotFoundError(f"{runs}: no run there; make one: pipeline run, or name one: --runs FOLDER")
-    return found[0]
+    """Return the run folder that was worked in last, of those with a trained network; `NotFoundError` without any."""
+    for run in all_runs(runs):
+        if (run / "train" / RESULT).is_file():
+            return run
+    raise NotFoundError(f"{runs}: no trained run there; make one: pipeline run, or name another folder: --runs FOLDER")
 
 
 def all_runs(runs: Path) -> list[Path]:

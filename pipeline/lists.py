@@ -16,8 +16,8 @@ def lines(kind: str, runs: Path) -> list[str]:
     else:
         rows = [(entry.name, entry.summary) for entry in discover.found(kind).values()]
     if not rows:
-        where = f" in {runs}" if kind == "runs" else ""
-        return [f"no {kind}{where} yet; make some: pipeline run"]
+        what = f"runs in {runs}" if kind == "runs" else "registered models"
+        return [f"no {what} yet; make some: pipeline run"]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

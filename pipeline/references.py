@@ -13,6 +13,7 @@ from deploy import bundle, files
 from deploy.errors import BundleError, NotFoundError, UsageError
 from deploy.schema import closest
 from pipeline.folder import STAGES, RunFolder, all_runs, latest
+from pipeline.record import Record
 from stages.result import PackageResult
 
 LATEST = "latest"
@@ -118,7 +119,7 @@ def _fetch_run(run_id: str, runs: Path) -> Path:
     if not wanted or not re.fullmatch(_NAME, name):
         raise NotFoundError(f"runs:/{run_id}: no stage of this project is logged there; see: pipeline list runs")
     target = next(path for path in _candidates(runs, name, run_id) if _fits(path, wanted))
-    record = tracking.Record.load(target)
+    record = Record.load(target, tracking.store())
     record.parent = record.parent or tags.get("mlflow.parentRunId", run_id)
     for stage, there in wanted.items():
         if stage not in record.stages:
@@ -139,7 +140,7 @@ def _fits(target: Path, wanted: dict[str, str]) -> bool:
     """Tell whether each wanted stage is in a run folder already, logged as this very run, or not there at all."""
     from pipeline import tracking
 
-    logged = {stage: entry["run"] for stage, entry in tracking.Record.load(target).stages.items()}
+    logged = {stage: entry["run"] for stage, entry in Record.load(target, tracking.store()).stages.items()}
     return all(logged.get(stage) == run_id or not (target / stage).exists() for stage, run_id in wanted.items())
 
 

@@ -1,6 +1,7 @@
 """The walk: stages in order, what has not changed is kept, a failing verdict ends it."""
 
 import importlib
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pipeline.tracking import Tracker
     from stages.dataset import Dataset
 
+# Names become folders, and models in MLflow's registry.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 LEAVE_OUT = ("checkpoint/*",)
 # Where a training runs, not what comes out of it: another device goes on with what is there (as checkpoints do).
 WHERE_NOT_WHAT = ("device", "workers", "memory_mb", "checkpoint_s")
@@ -58,12 +61,21 @@ def run(recipe: Recipe, *, runs: Path, data_root: Path, observer: Observer, last
     Raises `VerdictError` when a stage's result is falsy (report and MLflow have it by then),
     `InterruptedStageError`, `BusyError`, and whatever a stage raises.
     """
+    if not _NAME.fullmatch(recipe.name):
+        raise UsageError(f"recipe name {recipe.name!r}: expected letters, digits, '.', '_' and '-' only")
     work = Work(recipe, data_root, observer)
     inputs = train_inputs(recipe, work.data.info.digest)
     folder = RunFolder(runs / f"{recipe.name}-{inputs['key'][:8]}")
+    if force or not folder.inputs("train"):
+        _check_components(recipe)  # before a folder is made, and an MLflow run begun, for a misspelt option
     names = list(STAGES)[: list(STAGES).index(last) + 1]
     _walk(work, folder, names, force)
     return folder.path
+
+
+def _check_components(recipe: Recipe) -> None:
+    for where, component in (("inputs", recipe.input), ("models", recipe.model), ("tasks", recipe.task)):
+        discover.check_options(discover.find(where, component.name).function(), component, where)
 
 
 def redo(
@@ -114,9 +126,10 @@ def later_inputs(stage: str, config: Any, upstream: Result, upstream_key: str) -
 
 
 def _walk(work: Work, folder: RunFolder, names: list[str], force: bool) -> Result:
-    from pipeline.tracking import Tracker
+    from pipeline import tracking
 
-    with folder.locked(), _terminable(), Tracker(folder, work.recipe) as tracker:
+    tracking.client()  # a store that cannot be reached is said before a folder is made
+    with folder.locked(), _terminable(), tracking.Tracker(folder, work.recipe) as tracker:
         for name in names:
             with _explained(name, folder):
                 result = _stage(work, folder, name, tracker, force)

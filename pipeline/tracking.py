@@ -12,7 +12,6 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,16 +25,17 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # of 7, which are
 import mlflow
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 
-from deploy import bundle, files
-from deploy.errors import OnnxwayError, UsageError
-from deploy.schema import from_plain, to_plain
+from deploy import bundle
+from deploy.errors import OnnxwayError
+from deploy.schema import to_plain
 from pipeline.folder import INPUTS, STAGES, RunFolder, kept_files
+from pipeline.record import Record
+from pipeline.summary import flatten, summary
 from stages.observer import Observer
 from stages.recipe import Recipe
 from stages.report import plots
-from stages.result import PackageResult, Result, TrainResult, VerifyResult
+from stages.result import PackageResult, Result, TrainResult
 
-RECORD = "mlflow.json"
 CANDIDATE, CHAMPION = "candidate", "champion"
 BUNDLE_FILES = "extra_files"  # where mlflow puts them in a logged model
 TAG = "onnxway"
@@ -48,28 +48,6 @@ for _name in ("mlflow", "alembic"):
 
 class TrackingError(OnnxwayError):
     """MLflow could not be reached, or refused."""
-
-
-@dataclass
-class Record:
-    """Where the stages of a run folder are logged; `stages`: {"train": {"run": id, "key": key of its inputs}}."""
-
-    store: str = ""
-    parent: str = ""
-    stages: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    @classmethod
-    def load(cls, run: Path) -> "Record":
-        """Read the record of a run folder; an empty one when there is none for this store."""
-        try:
-            record = from_plain(cls, json.loads((run / RECORD).read_bytes()))
-        except (OSError, ValueError, UsageError):
-            record = cls()
-        return record if record.store == store() else cls(store())
-
-    def save(self, run: Path) -> None:
-        """Write the record."""
-        files.write_json(run / RECORD, to_plain(self))
 
 
 def store() -> str:
@@ -119,7 +97,7 @@ class Tracker:
 
     def __enter__(self) -> "Tracker":
         self.client = client()
-        self.record = Record.load(self.run.path)
+        self.record = Record.load(self.run.path, store())
         if self.record.parent and not self._exists(self.record.parent):
             self.record = Record(store())
         if os.environ.get("MLFLOW_RUN_ID"):  # started by `mlflow run`: that run must not stay empty
@@ -161,6 +139,7 @@ class Tracker:
         finally:
             if log.open:
                 self._end(self.status)
+                self.note_open("")
 
     def keep(self, result: Result) -> None:
         """Hear of a stage that is logged already; a new parent run shows its figures too."""
@@ -198,6 +177,14 @@ class Tracker:
         log_params({key: value for key, value in params.items() if key not in known})
         mlflow.set_tags(self.tags())
 
+    def note_open(self, run_id: str) -> None:
+        """Note which stage is under way; one noted before belonged to a process that was killed (we hold the lock)."""
+        if run_id and self.record.open:
+            with contextlib.suppress(mlflow.MlflowException):
+                self.client.set_terminated(self.record.open, "KILLED")
+        self.record.open = run_id
+        self.record.save(self.run.path)
+
     def _end(self, status: str) -> None:
         try:
             mlflow.end_run(status)
@@ -234,6 +221,7 @@ class StageLog(Observer):
         """Start the nested run, with the part of the recipe that belongs to the stage."""
         active = mlflow.start_run(run_name=self.stage, nested=True, log_system_metrics=self.stage == "train")
         self.open, self.run_id = True, active.info.run_id
+        self.tracker.note_open(self.run_id)
         own = ("data", "input", "model", "task", "train") if self.stage == "train" else (self.stage,)
         flat = flatten(self.tracker.recipe)
         log_params({key: value for key, value in flat.items() if key.partition(".")[0] in own})
@@ -340,34 +328,6 @@ def log_model(folder: Path, manifest: bundle.Manifest) -> Any:
         save_as_external_data=False,
         extra_files=[str(path) for path in sorted(folder.iterdir())],
     )
-
-
-def summary(result: Result) -> dict[str, float]:
-    """Return the figures of a finished stage that one compares runs by."""
-    if isinstance(result, TrainResult):
-        scores = {f"test_{name}": value for name, value in result.metrics.items()}
-        return scores | {"parameters": result.parameters, "train_seconds": result.seconds}
-    if isinstance(result, VerifyResult):
-        ratios = {f"noise_ratio_{name}": value for name, value in result.ratios.items()}
-        scores = {f"verified_{name}": value for name, value in result.metrics.items()}
-        return ratios | scores | {"flips": result.flips, "ties": result.ties, "verified_rows": result.rows}
-    if isinstance(result, PackageResult):
-        return {f"latency_ms_{name}": value for name, value in result.latency_ms.items()}
-    return {"nodes": result.nodes}
-
-
-def flatten(recipe: Recipe) -> dict[str, str]:
-    """Return a resolved recipe as MLflow parameters, by the keys that `--set` takes."""
-    flat: dict[str, str] = {}
-    for key, value in to_plain(recipe).items():
-        if key in ("data", "input", "model", "task"):
-            flat[key] = value["name"]
-            flat |= {f"{key}.{option}": str(v) for option, v in value["options"].items()}
-        elif isinstance(value, dict):
-            flat |= {f"{key}.{name}": str(v) for name, v in value.items()}
-        else:
-            flat["recipe" if key == "name" else key] = str(value)
-    return flat
 
 
 def log_params(params: dict[str, str]) -> None:

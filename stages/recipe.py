@@ -44,6 +44,8 @@ class TrainConfig:
     deterministic               deterministic algorithms, slower; results repeat bit for bit on one machine
     seed                        of weights, order, augmentation and dropout
     device                      auto (CUDA when it works, else CPU), cpu or cuda
+    threads                     of the CPU; 0: torch's choice; 1 is fastest for small nets and batches, and makes the
+                                result independent of the number of cores
     memory_mb                   data up to this size is held on the device as uint8; more is streamed by `workers`
     checkpoint_s                seconds between checkpoints (there is one after every epoch too)
     """
@@ -70,6 +72,7 @@ class TrainConfig:
     deterministic: bool = False
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = 0
     memory_mb: int = 2048
     workers: int = 2
     checkpoint_s: float = 60.0

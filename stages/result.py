@@ -161,7 +161,9 @@ def load(kind: type[R], run: Path) -> R:
     except FileNotFoundError:
         raise NotFoundError(f"{run}: no result of {kind.stage!r} there; run: pipeline {kind.stage} {run}") from None
     except ValueError:
-        raise NotFoundError(f"{folder / RESULT}: damaged; run again: pipeline {kind.stage} {run} --force") from None
+        plain = None
+    if not isinstance(plain, dict):
+        raise NotFoundError(f"{folder / RESULT}: damaged; run again: pipeline {kind.stage} {run} --force")
     plain["folder"] = folder
     if kind in UPSTREAM:
         name, upstream = UPSTREAM[kind]

@@ -1,14 +1,13 @@
 """`--set train.epochs=3`: changes to a recipe from the command line, typed like the recipe itself."""
 
+import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from deploy.errors import UsageError
 from deploy.schema import closest, from_plain, to_plain
-from stages.recipe import Recipe
-
-COMPONENTS = ("data", "input", "model", "task")
+from stages.recipe import Component, Recipe
 
 
 def apply(recipe: Recipe, settings: Iterable[str]) -> Recipe:
@@ -30,8 +29,8 @@ def _apply_one(recipe: Recipe, setting: str) -> Recipe:
     error: UsageError | None = None
     for value in _readings(text):
         plain = to_plain(recipe)
-        _assign(plain, key, value)
         try:
+            _assign(recipe, plain, key, value)
             return from_plain(Recipe, plain)
         except UsageError as caught:
             error = error or caught
@@ -49,18 +48,27 @@ def _readings(text: str) -> list[Any]:
         return [text]
 
 
-def _assign(plain: dict[str, Any], key: str, value: Any) -> None:
+def _assign(node: Any, plain: dict[str, Any], key: str, value: Any) -> None:
+    """Put the value into `plain`, which is `node` (a config, or a mapping of one) as JSON values."""
     head, _, rest = key.partition(".")
-    if head not in plain:
-        raise UsageError(f"--set {key}: no such key {head!r}; {closest(head, plain)}")
-    if head in COMPONENTS:
-        if not rest:
-            plain[head] = {"name": value, "options": {}}
-        elif rest == "name":
-            plain[head]["name"] = value
-        else:
-            plain[head]["options"][rest] = value
+    free = isinstance(node, Mapping)  # keys of its own choice: options, parameter groups
+    if not free and head not in plain:
+        raise UsageError(f"no such key {head!r}; {closest(head, plain)}")
+    child = node.get(head, {}) if free else getattr(node, head)
+    if isinstance(child, Component):
+        _assign_component(child, plain[head], rest, value)
     elif not rest:
         plain[head] = value
+    elif isinstance(child, Mapping) or dataclasses.is_dataclass(child):
+        _assign(child, plain.setdefault(head, {}), rest, value)
     else:
-        _assign(plain[head], rest, value)
+        raise UsageError(f"{head} has no keys inside it; set {head} itself")
+
+
+def _assign_component(component: Component, plain: dict[str, Any], rest: str, value: Any) -> None:
+    if not rest:
+        plain.update(name=value, options={} if value != component.name else plain["options"])
+    elif rest == "name":
+        plain["name"] = value
+    else:
+        plain["options"][rest] = value

@@ -122,3 +122,12 @@ def flip_byte() -> Callable[[Path, int], None]:
         path.write_bytes(data)
 
     return flip
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU where none works; asked once, and only when such a test is about to run."""
+    if item.get_closest_marker("gpu"):
+        from tests.gpu import cuda_works
+
+        if not cuda_works():
+            pytest.skip("needs a CUDA GPU that ONNX Runtime can use")

@@ -9,15 +9,13 @@ from functools import partial
 from importlib import metadata
 from typing import Any, TypeVar
 
-import numpy.typing as npt
-
+from deploy.arrays import Array
 from deploy.errors import InputError, NotFoundError, NotReadyError, TooLargeError, UsageError
 from deploy.predictor import Predictor
 from deploy.providers import usable_cores
 from deploy.schema import closest
 from deploy.server import protocol
 
-Array = npt.NDArray[Any]
 Run = Callable[[Mapping[str, Array]], Awaitable[Mapping[str, Array]]]
 """Checked input tensors to output tensors: the place for a scheduler that merges requests into batches."""
 

@@ -11,13 +11,11 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from deploy.arrays import Array
 from deploy.bundle import Signature, TensorSpec
 from deploy.errors import InputError, UnsupportedError
 from deploy.schema import closest
-
-Array = npt.NDArray[Any]
 
 DATATYPES = {
     "bool": "BOOL",

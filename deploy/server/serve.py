@@ -1,5 +1,6 @@
 """A data plane on a socket, until SIGTERM or Ctrl-C."""
 
+import os
 import signal
 import socket
 import sys
@@ -56,10 +57,10 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise OnnxwayError(
-            f"{host}:{port}: cannot listen there ({reason}); choose another: --port 0 takes a free one"
-        ) from None
+        # create_server puts more into strerror than the reason; a host that does not resolve has its own numbers
+        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0).lower()
+        words = f"{host}:{port}: cannot listen there ({reason}); choose another port (--port 0 takes a free one)"
+        raise OnnxwayError(words) from None
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from deploy import OnnxwayError, Predictor
 
 
 def main() -> int:
+    """Classify the pictures on the command line; returns the exit code."""
     parser = argparse.ArgumentParser(description="Say what pictures show, with the three most probable labels.")
     parser.add_argument("bundle", help="the folder that `pipeline package` wrote")
     parser.add_argument("pictures", nargs="+", help="PNG, JPEG, WebP, GIF, BMP or TIFF files")

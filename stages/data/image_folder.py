@@ -16,6 +16,7 @@ from stages.errors import DataError
 from stages.split import shares, stratified
 
 _STACKED_BYTES = 2**30  # pictures of one size are held as one array up to this many bytes
+_PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 
 
@@ -79,6 +80,9 @@ def _listed(folder: Path) -> tuple[tuple[str, ...], list[Path], Array]:
     classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if len(classes) < 2:
         raise DataError(f"{folder}: has {len(classes)} sub-folders, classes are 2 or more; {layout}")
+    stray = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in _PICTURE_SUFFIXES and file.is_file()]
+    if stray:
+        raise DataError(f"{stray[0]}: a picture outside of the class folders; {layout}")
     files: list[Path] = []
     targets: list[int] = []
     for number, entry in enumerate(classes):

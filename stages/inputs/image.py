@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from deploy.bundle import Signature, TensorSpec
+from deploy.errors import UsageError
 from stages.dataset import DataInfo
 
 
@@ -14,7 +15,15 @@ def image(
     info: DataInfo, *, height: int, width: int, mean: tuple[float, ...] = (0.0,), std: tuple[float, ...] = (1.0,)
 ) -> "ImagePreprocess":
     """Preprocess images to `height` x `width` px; `mean` and `std` of pixel values in [0, 1], by channel or for all."""
-    return ImagePreprocess(cast(int, info.sample_shape[-1]), height, width, mean, std)
+    channels = cast(int, info.sample_shape[-1])
+    if height < 1 or width < 1:
+        raise UsageError(f"input image: {height} x {width} px, expected 1 or more; set input.height and input.width")
+    for name, values in (("mean", mean), ("std", std)):
+        if len(values) not in (1, channels):
+            raise UsageError(f"input image: {name} has {len(values)} values, expected 1, or {channels} (channels)")
+    if min(std) <= 0:
+        raise UsageError(f"input image: std is {std}, expected numbers above 0")
+    return ImagePreprocess(channels, height, width, mean, std)
 
 
 class ImagePreprocess(nn.Module):

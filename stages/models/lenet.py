@@ -5,6 +5,8 @@ import math
 import torch
 from torch import nn
 
+from deploy.errors import UsageError
+
 
 def lenet5(shape: tuple[int, int, int]) -> "LeNet5":
     """LeNet-5 with ReLU and max-pooling, up to its 84 features; 28 x 28 px gives the paper's sizes."""
@@ -75,5 +77,7 @@ def _after(size: int, padding: int) -> int:
     """Return a side's length after both convolutions and pools."""
     left = ((size + 2 * padding - 4) // 2 - 4) // 2
     if left < 1:
-        raise ValueError(f"LeNet needs at least {16 - 2 * padding} px a side, got {size}; raise input.height and width")
+        raise UsageError(
+            f"LeNet needs at least {16 - 2 * padding} px a side, got {size}; raise input.height and input.width"
+        )
     return left

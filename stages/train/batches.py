@@ -15,8 +15,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from deploy.errors import OnnxwayError
 from stages.dataset import Array, Split
-from stages.errors import TrainingError
+from stages.errors import DataError, TrainingError
 from stages.observer import Observer
 from stages.recipe import TrainConfig
 
@@ -98,8 +99,11 @@ class Streamed:
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # its own: the global one belongs to dropout
         )
-        for inputs, targets in loader:
-            yield inputs.to(self.device, non_blocking=True), targets.to(self.device, non_blocking=True)
+        try:
+            for inputs, targets in loader:
+                yield inputs.to(self.device, non_blocking=True), targets.to(self.device, non_blocking=True)
+        except OnnxwayError as error:  # from a worker it comes with its whole traceback as its message
+            raise DataError(str(error).strip().rpartition("\n")[2].partition("Error: ")[2] or str(error)) from None
 
 
 class Samples(Dataset[Batch]):
@@ -144,8 +148,14 @@ def load(
 
 
 def _collected(streamed: Streamed, order: Order) -> Resident:
-    inputs, targets = zip(*streamed.in_file_order(), strict=True)
-    return Resident(torch.cat(inputs), torch.cat(targets), order)
+    targets = streamed.samples.targets.to(streamed.device)
+    first, _ = streamed.samples[0]
+    inputs = torch.empty(order.rows, *first.shape, dtype=first.dtype, device=streamed.device)
+    done = 0
+    for batch, _ in streamed.in_file_order():
+        inputs[done : done + len(batch)] = batch
+        done += len(batch)
+    return Resident(inputs, targets, order)
 
 
 def _tensor(array: Array) -> torch.Tensor:

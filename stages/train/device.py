@@ -25,7 +25,8 @@ def choose(config: TrainConfig, observer: Observer) -> torch.device:
         )
     if config.device == "cpu" or trouble:
         reason = f" (CUDA does not work here: {trouble})" if trouble else ""
-        observer.say(f"training on the CPU, {torch.get_num_threads()} threads{reason}")
+        threads = config.threads or torch.get_num_threads()
+        observer.say(f"training on the CPU, {threads} thread{'s' if threads > 1 else ''}{reason}")
         device = torch.device("cpu")
     else:
         device = torch.device("cuda", torch.cuda.current_device())
@@ -56,16 +57,18 @@ def _cuda_trouble() -> str:
 
 @contextmanager
 def numerics(config: TrainConfig, device: torch.device) -> Iterator[None]:
-    """Seed torch's generators and set algorithms and TF32 for training, for the length of a block."""
+    """Seed torch's generators and set threads, algorithms and TF32 for training, for the length of a block."""
     deterministic = torch.are_deterministic_algorithms_enabled()
-    benchmark = torch.backends.cudnn.benchmark
+    benchmark, threads = torch.backends.cudnn.benchmark, torch.get_num_threads()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), tf32(device, allowed=True):
         torch.manual_seed(config.seed)
+        torch.set_num_threads(config.threads or threads)
         torch.use_deterministic_algorithms(config.deterministic or deterministic)
         torch.backends.cudnn.benchmark = not config.deterministic
         try:
             yield
         finally:
+            torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(deterministic)
             torch.backends.cudnn.benchmark = benchmark
 

@@ -299,6 +299,7 @@ def _check(config: TrainConfig, dataset: Dataset) -> None:
         "clip_norm": (0 <= config.clip_norm < math.inf, "0 (off) or more"),
         "ema": (0 <= config.ema < 1, "in [0, 1), 0 is off"),
         "early_stop": (config.early_stop >= 0, "0 (off) or more"),
+        "threads": (config.threads >= 0, "0 (torch's choice) or more"),
         "memory_mb": (config.memory_mb >= 0, "0 or more"),
         "workers": (config.workers >= 0, "0 or more"),
     }

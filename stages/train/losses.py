@@ -32,13 +32,10 @@ class Losses:
         values = torch.stack([loss for _, _, loss in self._waiting]).tolist()
         for (step, rows, _), value in zip(self._waiting, values, strict=True):
             if not math.isfinite(value):
-                raise TrainingError(f"loss is {value} at {self._place(step)}; {_REMEDY}")
+                raise TrainingError(f"loss is {value} at {_place(self.order, step)}; {_REMEDY}")
             self.total += value * rows
             self.rows += rows
         self._waiting = []
-
-    def _place(self, step: int) -> str:
-        return f"epoch {step // self.order.steps + 1}, step {step + 1}, training rows {self.order.named(step)}"
 
     @property
     def mean(self) -> float:
@@ -47,12 +44,14 @@ class Losses:
 
 
 @torch.no_grad()
-def require_finite(model: nn.Module, step: int, order: Order) -> None:
-    """Raise `TrainingError` when a weight is not finite: the loss was, but its gradient was not."""
+def require_finite(model: nn.Module, steps: int, order: Order) -> None:
+    """Raise `TrainingError` when a weight is not finite after `steps`: the loss was, but its gradient was not."""
     named = list(model.named_parameters())
-    norms = torch.stack(torch._foreach_norm([tensor for _, tensor in named])).tolist()
-    for (name, _), norm in zip(named, norms, strict=True):
-        if not math.isfinite(norm):
-            raise TrainingError(
-                f"weights {name!r} are not finite after step {step}; {_REMEDY.replace('these', 'its last')}"
-            )
+    largest = torch.stack(torch._foreach_norm([tensor for _, tensor in named], math.inf)).tolist()
+    for (name, _), value in zip(named, largest, strict=True):
+        if not math.isfinite(value):
+            raise TrainingError(f"weights {name!r} are not finite after {_place(order, steps - 1)}; {_REMEDY}")
+
+
+def _place(order: Order, step: int) -> str:
+    return f"epoch {step // order.steps + 1}, step {step + 1}, training rows {order.named(step)}"

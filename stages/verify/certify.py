@@ -11,6 +11,7 @@ import numpy as np
 from deploy import files
 from deploy.errors import OnnxwayError, ProviderError
 from deploy.passport import Check, Passport
+from deploy.providers import Provider
 from stages.dataset import Array, Dataset
 from stages.environment import environment
 from stages.errors import ExportError
@@ -87,7 +88,7 @@ class Examination:
         self.answers: Outputs = {}
         self.flips = self.ties = self.rows = 0
 
-    def on(self, model: Path, provider: str) -> Iterator[Check]:
+    def on(self, model: Path, provider: Provider) -> Iterator[Check]:
         """Yield the checks of one provider; the pooled ones come first, since the others are judged by their noise."""
         answer = open_model(model, provider)
         pooled, test = self._pool(answer)
@@ -211,14 +212,14 @@ class Examination:
         return check if not flips else Check(name, False, check.value, check.limit, f"{flips} rows decided otherwise")
 
     def _tie_margin(self, noise: dict[str, float]) -> float:
-        """Two answers, each within limit times the noise, may differ by twice that; a smaller margin decides nothing."""
+        """Two answers, each limit times the noise away, may differ by twice that; a smaller margin decides nothing."""
         return 2 * self.config.limit * max(noise.values(), default=0.0)
 
 
 def _limited(name: str, value: float, limit: float, detail: str) -> Check:
     if not math.isfinite(value):
         return Check(name, False, None, limit, f"not a finite number; {detail}")
-    return Check(name, value <= limit, value, limit, detail)
+    return Check(name, value <= limit, float(value), float(limit), detail)
 
 
 def _well_formed(comparison: Comparison) -> Check:

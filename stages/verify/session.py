@@ -2,17 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import onnx
 from onnx.reference import ReferenceEvaluator
 
-from deploy.providers import open_session
+from deploy.providers import Provider, open_session
 from stages.dataset import Array
 from stages.verify.twin import Outputs
 
 Answer = Callable[[Array], Outputs]
-Provider = Literal["cpu", "cuda"]
 
 
 def open_model(path: Path, provider: Provider) -> Answer:

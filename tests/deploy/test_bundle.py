@@ -1,7 +1,9 @@
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -84,7 +86,7 @@ def test_a_missing_file_is_named(copied: Path, name: str) -> None:
 
 
 def test_no_bundle_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="no bundle there .* pipeline package"):
+    with pytest.raises(NotFoundError, match=r"no bundle there .* pipeline package"):
         bundle.load(tmp_path / "nothing")
     with pytest.raises(NotFoundError, match="no bundle there"):
         bundle.load(tmp_path)
@@ -103,7 +105,9 @@ def test_a_sealed_manifest_of_another_form_is_refused(copied: Path, change: dict
         bundle.load(copied)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "not json", "{}", '{"schema": 1}', "\udcff"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "not json", "{}", '{"schema": 1}', "\udcff", '{"a": NaN}', '{"a": "\\ud800"}', "[" * 10**5]
+)
 def test_a_manifest_that_is_none_is_refused(copied: Path, text: str) -> None:
     (copied / MANIFEST).write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(BundleError, match="damaged"):
@@ -115,6 +119,29 @@ def test_a_symlink_is_not_followed(copied: Path, tmp_path: Path) -> None:
     (copied / "model.onnx").rename(outside)
     (copied / "model.onnx").symlink_to(outside)
     with pytest.raises(BundleError, match="not a plain file"):
+        bundle.load(copied)
+
+
+def test_what_is_no_plain_file_is_not_opened(copied: Path) -> None:
+    (copied / "model.onnx").unlink()
+    os.mkfifo(copied / "model.onnx")  # opening it would wait for ever
+    with pytest.raises(BundleError, match="not a plain file"):
+        bundle.load(copied)
+
+
+@pytest.mark.parametrize(("name", "method"), [("manifest.json", "read_bytes"), ("net.onnx", "open")])
+def test_a_file_that_cannot_be_read_is_named(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, name: str, method: str
+) -> None:
+    real = getattr(Path, method)
+
+    def refuse(self: Path, *arguments: Any, **options: Any) -> Any:
+        if self.name == name:
+            raise PermissionError(13, "Permission denied")
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, method, refuse)
+    with pytest.raises(BundleError, match=rf"{name}: cannot be read \(Permission denied\)"):
         bundle.load(copied)
 
 

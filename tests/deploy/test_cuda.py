@@ -40,7 +40,7 @@ def test_a_plain_build_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("cuda_build")
 def test_graphs_that_would_run_partly_on_the_cpu_are_refused() -> None:
     cuda.require_runnable(OnnxFile(21, Counter(Conv=1), False))
-    with pytest.raises(ProviderError, match="opset 22; from 22 on .* MaxPool .* opset 20"):
+    with pytest.raises(ProviderError, match=r"opset 22; from 22 on .* MaxPool .* opset 20"):
         cuda.require_runnable(OnnxFile(22, Counter(Conv=1), False))
     with pytest.raises(ProviderError, match=r"quantized to int8 \(DequantizeLinear, QuantizeLinear\)"):
         cuda.require_runnable(OnnxFile(20, Counter(Conv=1, QuantizeLinear=1, DequantizeLinear=2), False))
@@ -64,6 +64,11 @@ def test_graphs_that_would_run_partly_on_the_cpu_are_refused() -> None:
             "(inclusive) and 1 (exclusive).",
             ProviderError,
             r"^provider cuda: Invalid device ID: 5, must be between 0 .* nvidia-smi -L",
+        ),
+        (
+            'Failed to parse provider option "device_id": CUDA failure 100: no CUDA-capable device is detected',
+            ProviderError,
+            "no device .* --gpus all",
         ),
         ("CUDA failure 100: no CUDA-capable device is detected ; GPU=-1", ProviderError, "no device .* --gpus all"),
         ("CUDA failure 35: CUDA driver version is insufficient", ProviderError, "driver is too old .* update"),

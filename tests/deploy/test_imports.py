@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 HEAVY = {"torch", "onnx", "onnxscript", "mlflow", "click", "PIL", "starlette", "uvicorn", "stages", "pipeline"}
-COST = "import os, time; {}; print(sum(os.times()[:2]))"
 
 
-def fresh(code: str) -> str:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+def fresh(code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | environment
+    )
     return done.stdout
 
 
@@ -31,11 +31,17 @@ def test_arrays_are_answered_without_pillow(colours: Path) -> None:
     assert not loaded_by(code) & HEAVY
 
 
-def test_it_costs_at_most_30_percent_more_than_onnxruntime() -> None:
-    def cost(code: str) -> float:
-        return float(fresh(COST.format(code)))
+def test_it_costs_at_most_30_percent_more_than_onnxruntime(tmp_path: Path) -> None:
+    # Bytecode on both sides, as installed packages have it; one thread, or BLAS adds the cost of starting its own.
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
 
-    # The minimum of interleaved runs: whatever else the machine does only ever adds.
-    runs = [(cost("import onnxruntime"), cost("import deploy; deploy.Predictor")) for _ in range(7)]
-    base, ours = (min(column) for column in zip(*runs, strict=True))
-    assert ours <= 1.3 * base, f"{ours:.3f} s against {base:.3f} s of CPU time"
+    def cost(code: str) -> float:
+        return float(fresh(f"{code}; import time; print(time.process_time())", **environment))
+
+    base, ours = "import onnxruntime", "import deploy; deploy.Predictor"
+    cost(base)
+    cost(ours)
+    # The least of interleaved runs: whatever else the machine does only ever adds.
+    runs = [(cost(base), cost(ours)) for _ in range(12)]
+    least_base, least_ours = (min(column) for column in zip(*runs, strict=True))
+    assert least_ours <= 1.3 * least_base, f"{least_ours:.3f} s against {least_base:.3f} s of CPU time"

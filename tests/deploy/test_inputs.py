@@ -107,10 +107,15 @@ def test_sixteen_bits_keep_the_high_byte() -> None:
         assert np.array_equal(decode_image(data, 3), narrow[:, :, None].repeat(3, axis=2))
 
 
-@pytest.mark.parametrize("mode", ["I", "F"])
-def test_thirty_two_bits_are_refused(mode: str) -> None:
-    with pytest.raises(InputError, match=rf"32-bit pixels \(mode {mode}\) have no stated range"):
+@pytest.mark.parametrize("mode", ["I", "F", "LAB"])
+def test_pixels_without_a_range_are_refused(mode: str) -> None:
+    with pytest.raises(InputError, match=rf"pixels of mode {mode} have no stated range"):
         decode_image(encoded(Image.new(mode, (2, 2)), "TIFF"), 1)
+
+
+def test_big_endian_sixteen_bits() -> None:
+    image = Image.frombytes("I;16B", (2, 1), bytes([7, 255, 200, 0]))
+    assert decode_image(image, 1).ravel().tolist() == [7, 200]
 
 
 def test_cmyk_and_bilevel() -> None:
@@ -188,10 +193,13 @@ def test_damaged_files_give_pixels_or_an_input_error(data: st.DataObject) -> Non
     try:
         pixels = decode_image(bytes(raw), 3, max_pixels=10_000)
     except InputError as error:
-        assert "\n" not in str(error)
+        words = str(error)
     else:
         assert pixels.dtype == np.uint8
         assert pixels.shape[2] == 3
+        return
+    assert words
+    assert "\n" not in words
 
 
 def test_too_many_pixels_are_refused_by_the_header(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,10 @@ import onnxruntime
 import pytest
 
 from deploy import cuda, providers
+from deploy.bundle import TensorSpec
 from deploy.errors import BundleError, NotFoundError, OnnxwayError, ProviderError, UsageError
 from deploy.placement import CPU
-from deploy.providers import Port, open_session, usable_cores
+from deploy.providers import open_session, usable_cores
 
 BATCH = {"image": np.random.default_rng(0).integers(0, 256, (3, 12, 10, 3), np.uint8)}
 
@@ -20,7 +21,7 @@ def test_path_and_bytes_give_the_same_session(colours: Path) -> None:
     for name, values in first.run(BATCH).items():
         assert np.array_equal(values, second.run(BATCH)[name])
     assert second.threads == 1
-    assert first.inputs == (Port("image", "uint8", ("batch", "height", "width", 3)),)
+    assert first.inputs == (TensorSpec("image", "uint8", ("batch", "height", "width", 3)),)
     assert [port.name for port in first.outputs] == ["probabilities", "class_index"]
 
 
@@ -122,7 +123,21 @@ def test_a_silent_cpu_session_is_an_error(colours: Path, monkeypatch: pytest.Mon
 
 
 def test_zeros_fit_any_port() -> None:
-    ports = [Port("a", "uint8", ("batch", "h", None, 3)), Port("b", "int64", ())]
+    ports = [TensorSpec("a", "uint8", ("batch", "h", "?", 3)), TensorSpec("b", "int64", ())]
     made = providers._zeros(ports)
     assert made["a"].shape == (1, 32, 32, 3)
     assert made["b"].shape == ()
+
+
+def test_without_a_writable_temporary_folder_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    with pytest.raises(ProviderError, match=r"\(Read-only file system\); set TMPDIR"):
+        providers._create(b"", "cuda", {}, providers._settings(None, "all"))
+
+
+def test_the_cpu_needs_no_temporary_folder(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.mkdtemp", None)
+    assert open_session(colours / "model.onnx").run(BATCH)

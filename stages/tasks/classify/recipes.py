@@ -15,7 +15,14 @@ def lenet_digits() -> Recipe:
         model=use("lenet5"),
         task=use("classify", rotate_deg=10.0, translate=0.06, scale=0.1),
         train=TrainConfig(
-            epochs=30, batch_size=64, lr=3e-3, weight_decay=0.01, schedule="onecycle", warmup=0.2, select="last"
+            epochs=30,
+            batch_size=64,
+            lr=3e-3,
+            weight_decay=0.01,
+            schedule="onecycle",
+            warmup=0.2,
+            select="last",
+            threads=1,
         ),
     )
 
@@ -42,6 +49,8 @@ def lenet_numpy_mnist() -> Recipe:
             schedule="exponential",
             decay=0.95,
             select="last",
+            seed=3,
+            threads=1,
         ),
         verify=VerifyConfig(witness=1000),
     )
@@ -59,7 +68,15 @@ def lenet5_mnist() -> Recipe:
         model=use("lenet5"),
         task=use("classify", rotate_deg=12.0, translate=0.08, scale=0.1),
         train=TrainConfig(
-            epochs=14, batch_size=128, lr=4e-3, weight_decay=0.01, schedule="onecycle", warmup=0.2, channels_last=True
+            epochs=20,
+            batch_size=128,
+            lr=4e-3,
+            weight_decay=0.01,
+            schedule="onecycle",
+            warmup=0.2,
+            select="last",
+            channels_last=True,
+            threads=1,
         ),
     )
 

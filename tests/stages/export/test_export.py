@@ -132,7 +132,7 @@ def test_the_reason_of_a_failed_export_is_told(graph: Graph, tmp_path: Path) -> 
 
 
 def test_another_opset_than_asked_for_is_refused(exported: ExportResult) -> None:
-    with pytest.raises(ExportError, match="has opsets {'ai.onnx': 20}, expected only ai.onnx 21"):
+    with pytest.raises(ExportError, match=r"has opsets .*20.*, expected only ai.onnx 21"):
         require(exported.model, exported.input, exported.output, 21)
 
 

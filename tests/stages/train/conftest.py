@@ -17,7 +17,7 @@ FAST = Recipe(
     input=use("image", height=12, width=12),
     model=use("lenet5"),
     task=use("classify"),
-    train=TrainConfig(epochs=4, batch_size=16, lr=6e-3, schedule="onecycle", warmup=0.3, device="cpu"),
+    train=TrainConfig(epochs=4, batch_size=16, lr=6e-3, schedule="onecycle", warmup=0.3, device="cpu", threads=1),
 )
 
 

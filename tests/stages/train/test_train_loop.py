@@ -14,6 +14,7 @@ from deploy.files import sha256_file
 from stages import result, train
 from stages.dataset import Split
 from stages.errors import DataError, TrainingError
+from stages.recipe import use
 from stages.train import loop
 from stages.train.evaluate import evaluate
 from stages.train.weights import load_graph
@@ -95,7 +96,7 @@ def test_the_observer_hears_every_step_and_every_epoch(trained):
         }  # fmt: skip
     losses = [figures["train_loss"] for _, figures in heard.figures]
     assert losses == sorted(losses, reverse=True)
-    assert heard.lines == [f"training on the CPU, {torch.get_num_threads()} threads"]
+    assert heard.lines == ["training on the CPU, 1 thread"]
 
 
 def test_without_validation_the_last_weights_are_kept(fast, digits, tmp_path):
@@ -128,7 +129,7 @@ def test_early_stop_counts_epochs_without_a_better_figure(fast, digits, tmp_path
 @pytest.mark.parametrize(
     "change",
     [
-        {"optimizer": "sgd", "lr": 0.05, "nesterov": True, "weight_decay": 1e-4},
+        {"optimizer": "sgd", "lr": 0.05, "nesterov": True, "weight_decay": 1e-4, "epochs": 10},
         {"optimizer": "adam"},
         {"schedule": "cosine"},
         {"schedule": "exponential"},
@@ -168,14 +169,12 @@ def test_compile_compiles_the_training_step_alone(fast, digits, tmp_path, monkey
 
 
 def test_clipping_bounds_a_step(fast, digits, tmp_path):
-    recipe = fast(epochs=1, batch_size=300, optimizer="sgd", momentum=0.0, schedule="constant", warmup=0.0, lr=1.0)
-    start = load_graph(train.run(dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, lr=1e-30)),
-                                 digits, tmp_path / "start"))  # fmt: skip
-    clipped = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, clip_norm=1e-3))
-    end = load_graph(train.run(clipped, digits, tmp_path / "end"))
-    pairs = zip(start.parameters(), end.parameters(), strict=True)
+    one_step = {"epochs": 1, "batch_size": 300, "optimizer": "sgd", "momentum": 0.0, "schedule": "constant"}
+    start = load_graph(train.run(fast(**one_step, warmup=0.0, lr=1e-30), digits, tmp_path / "start"))
+    end = load_graph(train.run(fast(**one_step, warmup=0.0, lr=1.0, clip_norm=1e-3), digits, tmp_path / "end"))
+    pairs = zip(start.state_dict().values(), end.state_dict().values(), strict=True)
     moved = torch.cat([(a - b).flatten() for a, b in pairs]).norm()
-    assert float(moved) == pytest.approx(1e-3, rel=1e-3)
+    assert moved.item() == pytest.approx(1e-3, rel=1e-3)
 
 
 def test_the_order_of_the_file_is_kept_without_shuffle(fast, digits, tmp_path, monkeypatch):
@@ -204,24 +203,19 @@ def test_a_loss_that_is_not_finite_names_step_and_rows(fast, digits, tmp_path):
 
 
 def test_weights_that_are_not_finite_are_never_written(fast, digits, tmp_path):
-    recipe = fast(schedule="constant", warmup=0.0, lr=1e38, optimizer="sgd", batch_size=300, momentum=0.0)
-    with pytest.raises(TrainingError, match=r"are not finite after step 1, training rows \d+"):
-        train.run(fast_with_steep_gradients(recipe), digits, tmp_path / "train")
-    assert not (tmp_path / "train").exists() or not list((tmp_path / "train").iterdir())
-
-
-def fast_with_steep_gradients(recipe):
-    from stages.recipe import replace, use
-
-    return replace(recipe, input=use("image", height=12, width=12, std=(1e-4,)))
+    steep = {"input": use("image", height=12, width=12, std=(1e-4,))}
+    recipe = fast(steep, schedule="constant", warmup=0.0, lr=1e38, optimizer="sgd", batch_size=300)
+    with pytest.raises(TrainingError, match=r"are not finite after epoch 1, step 1, training rows \d+"):
+        train.run(recipe, digits, tmp_path / "train")
+    assert not list((tmp_path / "train").iterdir())
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         ("epochs", 0), ("batch_size", 0), ("lr", 0.0), ("lr", float("nan")), ("momentum", 1.0), ("weight_decay", -1.0),
-        ("decay", 0.0), ("warmup", 1.0), ("clip_norm", -1.0), ("ema", 1.0), ("early_stop", -1), ("memory_mb", -1),
-        ("workers", -1),
+        ("decay", 0.0), ("warmup", 1.0), ("clip_norm", -1.0), ("ema", 1.0), ("early_stop", -1), ("threads", -1),
+        ("memory_mb", -1), ("workers", -1),
     ],
 )  # fmt: skip
 def test_values_out_of_range_are_named(fast, digits, tmp_path, field, value):

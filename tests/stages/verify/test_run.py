@@ -54,7 +54,7 @@ def test_other_data_is_refused(run_copy: Path, colour_data: Any) -> None:
 def test_a_changed_file_is_refused(run_copy: Path, colour_data: Any, flip_byte: Callable[[Path, int], None]) -> None:
     exported = result.load(result.ExportResult, run_copy)
     flip_byte(exported.model, 5000)
-    with pytest.raises(VerifyError, match="SHA-256 is .* pipeline export"):
+    with pytest.raises(VerifyError, match=r"SHA-256 is .* pipeline export"):
         verify.run(VerifyConfig(), exported, colour_data, run_copy / "verify")
 
 

@@ -1,0 +1,137 @@
+import asyncio
+import dataclasses
+import threading
+from collections.abc import Coroutine, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+
+from deploy import Predictor
+from deploy.errors import InputError, NotFoundError, NotReadyError, OnnxwayError, TooLargeError, UsageError
+from deploy.server import dataplane as module
+from deploy.server.dataplane import DataPlane
+from tests.deploy.conftest import plain
+
+T = TypeVar("T")
+
+
+def now(coroutine: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(coroutine)
+
+
+@pytest.fixture
+def dataplane(colours: Path) -> Iterator[DataPlane]:
+    made = DataPlane(workers=2)
+    made.add(Predictor.load(colours, threads=1))
+    yield made
+    made.close()
+
+
+def request(*pictures: np.ndarray) -> dict[str, Any]:
+    batch = np.stack(pictures)
+    data = {"name": "image", "datatype": "UINT8", "shape": list(batch.shape), "data": batch.ravel().tolist()}
+    return {"inputs": [data]}
+
+
+def test_infer_gives_what_the_predictor_gives(dataplane: DataPlane, predictor: Predictor) -> None:
+    picture = plain((20, 200, 30))
+    answer = now(dataplane.infer(request(picture, picture), "colours", "1"))
+    expected = predictor.infer({"image": np.stack([picture, picture])})
+    assert [output["name"] for output in answer["outputs"]] == ["probabilities", "class_index"]
+    for output in answer["outputs"]:
+        found = np.array(output["data"], expected[output["name"]].dtype).reshape(output["shape"])
+        assert np.array_equal(found, expected[output["name"]])
+
+
+def test_predict_gives_a_typed_result(dataplane: DataPlane, blue_png: bytes) -> None:
+    answer = now(dataplane.predict(blue_png))
+    assert (answer["model_name"], answer["model_version"], answer["label"]) == ("colours", "1", "blue")
+    assert answer["top"][0]["label"] == "blue"
+
+
+def test_a_scheduler_takes_the_place_of_single_runs(colours: Path, blue_png: bytes) -> None:
+    seen: list[int] = []
+    loaded = Predictor.load(colours)
+
+    async def run(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        seen.append(len(arrays["image"]))
+        return loaded.infer(arrays)
+
+    made = DataPlane()
+    made.add(loaded, run)
+    now(made.predict(blue_png))
+    now(made.infer(request(plain((0, 0, 0)), plain((0, 0, 0))), "colours"))
+    with pytest.raises(InputError):
+        now(made.infer({"inputs": []}, "colours"))
+    made.close()
+    assert seen == [1, 2]  # and a bad request never came so far
+
+
+def test_the_event_loop_stays_free_while_a_model_runs(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, release = Predictor.load(colours), threading.Event()
+    infer = loaded.infer
+    monkeypatch.setattr(loaded, "infer", lambda arrays: (release.wait(30), infer(arrays))[1])
+    made = DataPlane(workers=1)
+    made.add(loaded)
+
+    async def both() -> dict[str, Any]:
+        running = asyncio.create_task(made.infer(request(plain((255, 0, 0))), "colours"))
+        await asyncio.sleep(0.05)
+        assert not running.done()
+        assert made.ready()
+        release.set()
+        return await running
+
+    assert now(both())["outputs"][1]["data"] == [0]
+    made.close()
+
+
+def test_names_and_versions(dataplane: DataPlane) -> None:
+    with pytest.raises(NotFoundError, match="model 'colour': not served here; did you mean 'colours'"):
+        dataplane.model("colour")
+    with pytest.raises(NotFoundError, match="model 'colours': no version '9' here; choose from: 1"):
+        dataplane.model("colours", "9")
+    assert dataplane.model("colours", "1") is dataplane.model()
+
+
+def test_models_have_plain_and_different_names(dataplane: DataPlane, colours: Path) -> None:
+    loaded = Predictor.load(colours)
+    with pytest.raises(UsageError, match="'colours' is there twice"):
+        dataplane.add(loaded)
+    loaded.info = dataclasses.replace(loaded.info, name="a/b")
+    with pytest.raises(UsageError, match="model name 'a/b': expected letters"):
+        dataplane.add(loaded)
+    loaded.info = dataclasses.replace(loaded.info, name="other")
+    dataplane.add(loaded)
+    with pytest.raises(InputError, match=r"several models are served; name one: .*\(colours, other\)"):
+        dataplane.model()
+
+
+def test_too_many_rows_are_refused(dataplane: DataPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_ROWS", 1)
+    now(dataplane.infer(request(plain((0, 0, 0))), "colours"))
+    with pytest.raises(TooLargeError, match="2 rows, at most 1 in one request"):
+        now(dataplane.infer(request(plain((0, 0, 0)), plain((0, 0, 0))), "colours"))
+
+
+def test_metadata(dataplane: DataPlane, colours: Path) -> None:
+    assert dataplane.metadata()["name"] == "onnxway"
+    found = dataplane.model_metadata("colours")
+    assert found["versions"] == ["1"]
+    assert found["inputs"] == [{"name": "image", "datatype": "UINT8", "shape": [-1, -1, -1, 3]}]
+    assert found["parameters"]["labels"] == ["red", "green", "blue"]
+
+
+def test_before_a_model_and_after_close_it_is_not_ready(colours: Path, blue_png: bytes) -> None:
+    made = DataPlane()
+    assert not made.ready()
+    with pytest.raises(OnnxwayError, match="none yet"):
+        made.model()
+    made.add(Predictor.load(colours))
+    assert made.ready()
+    made.close()
+    assert not made.ready()
+    with pytest.raises(NotReadyError, match="shutting down"):
+        now(made.predict(blue_png))
