@@ -34,17 +34,20 @@ def code_version(stage: str) -> str:
 @functools.cache
 def _imports(path: Path) -> tuple[Path, ...]:
     """Return the project's files that a file imports anywhere in its text."""
-    names = {name for node in ast.walk(ast.parse(path.read_bytes())) for name in _names(node)}
-    candidates = (ROOT.joinpath(*name.split(".")) for name in names if name.partition(".")[0] in _PACKAGES)
-    return tuple(
-        file for base in candidates for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()
-    )
+    found = (file for node in ast.walk(ast.parse(path.read_bytes())) for file in _imported(node))
+    return tuple(file for file in found if file is not None)
 
 
-def _names(node: ast.AST) -> Iterator[str]:
-    """Yield the modules that a node may import: in `from a import b`, both `a` and `a.b`."""
+def _imported(node: ast.AST) -> Iterator[Path | None]:
     if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
+        yield from (_file(alias.name) for alias in node.names)
     elif isinstance(node, ast.ImportFrom) and node.module:
-        yield node.module
-        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        # In `from a import b`, b may be a module; then what else stands in a's `__init__.py` is not used.
+        yield from (_file(f"{node.module}.{alias.name}") or _file(node.module) for alias in node.names)
+
+
+def _file(name: str) -> Path | None:
+    """Return the file of a module of the project; None for a name that is no module, or not of the project."""
+    base = ROOT.joinpath(*name.split("."))
+    candidates = (base.with_suffix(".py"), base / "__init__.py")
+    return next((file for file in candidates if name.partition(".")[0] in _PACKAGES and file.is_file()), None)

@@ -130,32 +130,40 @@ def _walk(work: Work, folder: RunFolder, names: list[str], force: bool) -> Resul
 
     tracking.client()  # a store that cannot be reached is said before a folder is made
     with folder.locked(), _terminable(), tracking.Tracker(folder, work.recipe) as tracker:
+        made = False
         for name in names:
             with _explained(name, folder):
-                result = _stage(work, folder, name, tracker, force)
+                kept = None if force else _keep(work, folder, name, tracker)
+                made = made or kept is None
+                result = _make(work, folder, name, tracker, force) if kept is None else kept
             if not result:
                 break
         with _explained("the report", folder):
-            tracker.report(_report(folder, work))
+            tracker.report(_report(folder, work, made))
     if not result:
         raise VerdictError(_refusal(result, folder))
     return result
 
 
-def _stage(work: Work, folder: RunFolder, name: str, tracker: "Tracker", force: bool) -> Result:
-    """Make one stage, or keep it when it was made from the same inputs; log it unless it is logged."""
+def _keep(work: Work, folder: RunFolder, name: str, tracker: "Tracker") -> Result | None:
+    """Return a stage's result if it was made from the same inputs; log it unless it is logged."""
     inputs = _inputs(work, folder, name)
-    kept = None if force else folder.kept(name, inputs)
-    if kept is not None:
-        work.observer.say(f"{name:<9}unchanged, kept: {outcome(kept)}")
-        if tracker.logged(name, inputs["key"]):
-            tracker.keep(kept)
-        else:
-            with tracker.stage(name) as log:
-                log.finish(kept, inputs["key"])
-        return kept
+    kept = folder.kept(name, inputs)
+    if kept is None:
+        return None
+    work.observer.say(f"{name:<9}unchanged, kept: {outcome(kept)}")
+    if tracker.logged(name, inputs["key"]):
+        tracker.keep(kept)
+    else:
+        with tracker.stage(name) as log:
+            log.finish(kept, inputs["key"])
+    return kept
+
+
+def _make(work: Work, folder: RunFolder, name: str, tracker: "Tracker", force: bool) -> Result:
     from pipeline.console import Tee
 
+    inputs = _inputs(work, folder, name)
     out = folder.begin(name, inputs, force=force)
     with tracker.stage(name) as log:
         result = _call(work, folder, name, out, Tee(work.observer, log), log.run_id)
@@ -189,8 +197,11 @@ def _call(work: Work, folder: RunFolder, name: str, out: Path, observer: Observe
     return result
 
 
-def _report(folder: RunFolder, work: Work) -> Path:
-    page: Path = importlib.import_module("stages.report").write(folder.path, work.data)
+def _report(folder: RunFolder, work: Work, made: bool) -> Path:
+    """Write the report, unless nothing has changed; data that no stage needed (export alone) is not read for it."""
+    page = folder.path / "report.html"
+    if made or not page.exists():
+        importlib.import_module("stages.report").write(folder.path, vars(work).get("data"))
     return page
 
 

@@ -1,5 +1,6 @@
 """A recipe of the user's own, as a readable Python file, from a folder of images with one sub-folder a class."""
 
+import json
 import keyword
 import re
 import statistics
@@ -31,7 +32,7 @@ def {function}() -> Recipe:
         name="{function}",
         # One sub-folder for each class:
 {listing}
-        data=use("image_folder", path={path!r}),
+        data=use("image_folder", path={path}),
         # Every picture is brought to this size inside the exported graph. The pictures' median size is
         # {width} x {height} px; larger costs time (about its square), smaller costs detail.
         input=use("image", height={side}, width={side}),
@@ -72,7 +73,7 @@ def write_recipe(folder: Path, out: Path) -> dict[str, int]:
         function=_identifier(out.stem),
         labels=", ".join(classes),
         listing="\n".join(f"        #   {label}: {count} pictures" for label, count in classes.items()),
-        path=str(folder.resolve()),
+        path=json.dumps(str(folder.resolve()), ensure_ascii=False),
         width=width,
         height=height,
         side=max((side for side in _SIDES if side <= min(width, height)), default=_SIDES[0]),

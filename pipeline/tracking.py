@@ -10,6 +10,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -359,7 +360,11 @@ def _verdict(result: Result) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".;") or type(error).__name__
+    text = str(error).strip().partition("\n")[0].rstrip(".;") or type(error).__name__
+    if "Max retries exceeded" in text:
+        cause = re.search(r"\[Errno -?\d+\] ([\w ]+)", text)
+        return f"no connection ({cause[1] if cause else 'given up after several attempts'})"
+    return text
 
 
 def models() -> dict[str, list[Any]]:

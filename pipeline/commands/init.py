@@ -24,4 +24,5 @@ def command(folder: Path, out: Path) -> None:
     from pipeline.starter import write_recipe
 
     found = write_recipe(folder, out)
-    click.echo(f"{out}: {len(found)} classes, {sum(found.values())} pictures; now: pipeline run ./{out}")
+    where = out if out.is_absolute() else f"./{out}"
+    click.echo(f"{out}: {len(found)} classes, {sum(found.values())} pictures; now: pipeline run {where}")

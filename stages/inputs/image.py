@@ -35,9 +35,8 @@ class ImagePreprocess(nn.Module):
 
     def __init__(self, channels: int, height: int, width: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
-        self.signature = Signature(
-            "image", (TensorSpec("image", "uint8", ("batch", "height", "width", channels), (0, 255), "pixel value"),)
-        )
+        shape = ("batch", "height", "width", channels)
+        self.signature = Signature("image", (TensorSpec("image", "uint8", shape, (0.0, 255.0), "pixel value"),))
         self.preprocessed_shape = (channels, height, width)
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)

@@ -74,6 +74,19 @@ def numerics(config: TrainConfig, device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
+def out_of_memory_in_words(config: TrainConfig) -> Iterator[None]:
+    """Turn what torch raises when the device's memory is full into a `TrainingError` that says what to do."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        reason = str(error).partition(". ")[0]
+        raise TrainingError(
+            f"{reason}; lower train.batch_size ({config.batch_size}) or train.memory_mb ({config.memory_mb}), "
+            "or use --set train.precision=bf16"
+        ) from None
+
+
+@contextmanager
 def tf32(device: torch.device, *, allowed: bool) -> Iterator[None]:
     """Allow TF32 (training) or not (evaluation: the figures of the graph as it will be served), on CUDA only.
 

@@ -40,16 +40,16 @@ def run(recipe: Recipe, dataset: Dataset, out: Path, observer: Observer = Observ
     out.mkdir(parents=True, exist_ok=True)
     place = device.choose(recipe.train, observer)
     stop = StopRequest()
-    with device.numerics(recipe.train, place):
+    with device.numerics(recipe.train, place), device.out_of_memory_in_words(recipe.train):
         training = Training(recipe, dataset, out / "checkpoint", place, stop, observer)
         training.resume()
         with stop:
             while not training.done:
                 training.epoch()
             result = training.finish(out)
+    shutil.rmtree(out / "checkpoint", ignore_errors=True)
     if stop:
         raise KeyboardInterrupt(f"{stop.name} when training had just ended; its result is written")
-    shutil.rmtree(out / "checkpoint", ignore_errors=True)
     return result
 
 

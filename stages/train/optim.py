@@ -90,7 +90,7 @@ class Schedule:
         """Smith and Topin, "Super-Convergence" (2018), with the shape and the constants of torch's OneCycleLR."""
         start, end = 1 / 25, 1 / 25 / 1e4
         top = self.rise * self.total - 1
-        if step <= top:
+        if step < top:
             return _cosine(start, 1, step / top)
         return _cosine(1, end, (step - top) / (self.total - 1 - top))
 

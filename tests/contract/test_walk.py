@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from deploy import Predictor, bundle
+from deploy.placement import SHAPE_OPERATORS
 from stages import discover, export, package, settings, train, verify
 from stages.dataset import Dataset, Split
 from stages.recipe import Recipe
 from stages.result import PackageResult
 from stages.train.weights import load_graph
+from tests.rehearsal.plugin import Rehearsal
 
 ROWS = {"train": 64, "validation": 8, "test": 48}
 
@@ -128,6 +130,14 @@ def test_every_row_alone_or_among_others_is_decided_alike(walk: Walk, predictor:
     alone = [predictor.predict(row) for row in rows]
     assert [answer.to_dict().keys() for answer in together] == [answer.to_dict().keys() for answer in alone]
     assert [answer.index for answer in together] == [answer.index for answer in alone]
+
+
+def test_rehearsal_all_but_shape_arithmetic_runs_on_cuda(walk: Walk, cuda_rehearsal: Rehearsal) -> None:
+    for name in ("model.onnx", "pre.onnx", "net.onnx"):
+        placed = cuda_rehearsal.placement_of(walk.packaged.bundle / name)
+        elsewhere = {node.split()[1] for node, provider in placed.items() if provider != "CUDAExecutionProvider"}
+        assert len(placed) > len(elsewhere)
+        assert elsewhere <= SHAPE_OPERATORS, name
 
 
 def test_the_bundle_says_where_it_comes_from(walk: Walk) -> None:

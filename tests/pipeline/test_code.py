@@ -25,7 +25,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("stages/data/digits.py", ["train", "export", "verify", "package"]),
         ("stages/inputs/image.py", ["train", "export", "verify", "package"]),
         ("stages/tasks/classify/task.py", ["train", "export", "verify", "package"]),
-        ("stages/graph.py", ["train", "export", "verify"]),
         ("stages/train/loop.py", ["train"]),
         ("stages/verify/certify.py", ["verify"]),
         ("deploy/providers.py", ["verify", "package"]),

@@ -319,6 +319,27 @@ def test_a_recipe_name_cannot_leave_the_folder_of_runs(invoke: Invoke, fakes: Fa
     assert done.stderr == ("Error: recipe name '../elsewhere': expected letters, digits, '.', '_' and '-' only\n")
 
 
+def test_export_alone_needs_no_data(invoke: Invoke, fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run fetched to a machine without the data can be exported there."""
+    run = invoke("train").stdout.strip()
+    monkeypatch.setattr(discover, "call", lambda *arguments: pytest.fail("data were read"))
+    done = invoke("export", run)
+    assert done.exit_code == 0, done.stderr
+
+
+def test_a_report_is_written_again_when_something_changed(invoke: Invoke, fakes: Fakes, workplace: Path) -> None:
+    invoke("run")
+    page = only_run(workplace) / "report.html"
+    page.write_text("older")
+    invoke("run")
+    assert page.read_text() == "older"
+    invoke("verify", "--set", "verify.rows=500")
+    assert page.read_text() == "report"
+    page.unlink()
+    invoke("verify")
+    assert page.read_text() == "report"
+
+
 def test_another_device_goes_on_with_what_is_there() -> None:
     from stages.train import checkpoint
 

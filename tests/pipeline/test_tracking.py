@@ -210,6 +210,18 @@ def test_a_store_that_cannot_be_reached_is_said_before_anything_is_made(
     assert "/nowhere/at/all.db" in done.stderr
 
 
+def test_a_server_that_is_away(invoke: Invoke, fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    done = invoke("run")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        "Error: MLflow (http://127.0.0.1:9): no connection (Connection refused); "
+        "check MLFLOW_TRACKING_URI and the store: pipeline doctor\n"
+    )
+    assert not Path("runs").exists()
+
+
 def test_another_store_is_filled_from_what_is_there(
     invoke: Invoke, fakes: Fakes, workplace: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,8 +48,8 @@ class Classify:
         self.output = Signature(
             "classes",
             (
-                TensorSpec("probabilities", "float32", ("batch", len(labels)), (0, 1), "probability"),
-                TensorSpec("class_index", "int64", ("batch",), (0, len(labels) - 1), "index into labels"),
+                TensorSpec("probabilities", "float32", ("batch", len(labels)), (0.0, 1.0), "probability"),
+                TensorSpec("class_index", "int64", ("batch",), (0.0, len(labels) - 1.0), "index into labels"),
             ),
             labels,
         )

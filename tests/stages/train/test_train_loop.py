@@ -279,3 +279,12 @@ def test_groups_reach_the_optimizer(fast, digits, tmp_path):
         assert torch.equal(held.net.get_parameter(name), weight)
         assert not torch.equal(moved.net.get_parameter(name), weight)
     assert not torch.equal(held.head.weight, start.head.weight)
+
+
+def test_a_full_device_says_what_to_do(fast, digits, tmp_path, monkeypatch):
+    def full(self, raw, targets):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of")
+
+    monkeypatch.setattr(loop.Training, "train_step", full)
+    with pytest.raises(TrainingError, match=r"^CUDA out of memory; lower train\.batch_size \(16\) or train\.memory_mb"):
+        train.run(fast(), digits, tmp_path / "train")

@@ -54,6 +54,13 @@ def test_onecycle_is_torch_s(rise):
     assert factors(schedule="onecycle", warmup=rise) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("rise", [0.0, 0.25, 0.5, 0.75])
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_onecycle_of_a_few_steps_stays_in_its_range(rise, steps):
+    schedule = Schedule(TrainConfig(epochs=1, schedule="onecycle", warmup=rise), steps)
+    assert all(0 < schedule(step) <= 1 for step in range(steps))
+
+
 def net():
     torch.manual_seed(0)
     return nn.ModuleDict({"net": nn.Linear(3, 3), "head": nn.Linear(3, 2), "headless": nn.Linear(1, 1)})

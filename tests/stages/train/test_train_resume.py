@@ -59,7 +59,7 @@ def dropout(monkeypatch):
 @pytest.mark.parametrize(
     "change",
     [
-        {},
+        {"threads": 2},
         {"ema": 0.9, "warmup": 0.1},
         {"precision": "bf16", "ema": 0.9},
         {"optimizer": "sgd", "lr": 0.02, "schedule": "cosine", "warmup": 0.1, "shuffle": False},
