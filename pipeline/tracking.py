@@ -119,10 +119,6 @@ class Tracker:
         """Tell whether a stage with these inputs is in the store already."""
         return self.record.stages.get(stage, {}).get("key") == key
 
-    def stage_run(self, stage: str) -> str:
-        """Return the id of the nested run of a stage; empty when it is not logged."""
-        return self.record.stages.get(stage, {}).get("run", "")
-
     @contextmanager
     def stage(self, name: str) -> Iterator["StageLog"]:
         """Open the nested run of a stage; it ends FINISHED, FAILED or, after Ctrl-C, KILLED."""

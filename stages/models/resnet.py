@@ -6,7 +6,7 @@ from torch import nn
 
 def resnet_small(shape: tuple[int, int, int], *, width: int = 16) -> "ResNetSmall":
     """A residual net of 9 convolutions for pictures of any size; `width` channels first, 8 times as many last."""
-    return ResNetSmall(shape[0], width, stride=2 if min(shape[1:]) >= 96 else 1)
+    return ResNetSmall(shape[0], width, stride=2 if min(shape[1:]) >= 64 else 1)
 
 
 class ResNetSmall(nn.Module):

@@ -7,6 +7,8 @@ def lenet_digits() -> Recipe:
     """LeNet-5 on scikit-learn's digits: the embedded default, no network needed.
 
     pipeline run lenet_digits
+
+    Trains in 7 s on one core to 100 % on the 359 test pictures; with seed and split 1 to 3: 99.4, 98.6 and 97.8 %.
     """
     return Recipe(
         name="lenet_digits",
@@ -28,9 +30,14 @@ def lenet_digits() -> Recipe:
 
 
 def lenet_numpy_mnist() -> Recipe:
-    """The numpy text's LeNet on MNIST, by its own schedule.
+    """A LeNet written in numpy, on MNIST, by its own schedule: SGD, batches of 3 in file order, 2 epochs.
 
     pipeline run lenet_numpy_mnist
+
+    The rate is 0.01 and then 0.01 * 0.95; the convolutions' gradients are carried over, g = g / 3 + mean (a momentum
+    of 1/3), the last layer's are not. The text leaves open, and this recipe chooses: pixels in [0, 1], biases 0.
+    Trains in 45 s on one core to 98.14 % (published: 98.05 %); with seeds 0 to 2: 97.91, 98.12 and 98.08 %. The path
+    is long and rounding decides where it ends, so another processor may end up as far away as another seed.
     """
     return Recipe(
         name="lenet_numpy_mnist",
@@ -57,9 +64,11 @@ def lenet_numpy_mnist() -> Recipe:
 
 
 def lenet5_mnist() -> Recipe:
-    """LeNet-5 on MNIST.
+    """LeNet-5 on MNIST, with pictures turned, shifted and scaled a little.
 
     pipeline run lenet5_mnist
+
+    Trains in 145 s on one core to 99.56 % (99.49 % with seed 1), on 55,000 pictures; the last weights are kept.
     """
     return Recipe(
         name="lenet5_mnist",
