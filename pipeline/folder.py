@@ -17,7 +17,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,6 +136,15 @@ class RunFolder:
         os.utime(self.path / LOCK, ns=(now, now))
 
 
+    def link(self) -> None:
+        """Let `latest` beside the run folders lead here: a convenience for people, nothing depends on it."""
+        link = self.path.parent / "latest"
+        made = link.with_name(f".latest.{os.getpid()}")
+        with suppress(OSError):  # a file system without links
+            made.symlink_to(self.path.name, target_is_directory=True)
+            made.replace(link)
+
+
 def kept_files(folder: Path, leave_out: tuple[str, ...]) -> list[Path]:
     """Return a stage's files that count, sorted: no hidden ones, no record of inputs, none that match a pattern."""
     found = []
@@ -157,7 +166,8 @@ def latest(runs: Path) -> Path:
 
 def all_runs(runs: Path) -> list[Path]:
     """Return the run folders, the latest first."""
-    locks = sorted(runs.glob(f"*/{LOCK}"), key=lambda lock: lock.stat().st_mtime_ns, reverse=True)
+    found = (lock for lock in runs.glob(f"*/{LOCK}") if not lock.parent.is_symlink())
+    locks = sorted(found, key=lambda lock: lock.stat().st_mtime_ns, reverse=True)
     return [lock.parent for lock in locks]
 
 

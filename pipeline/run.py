@@ -139,7 +139,10 @@ def _walk(work: Work, folder: RunFolder, names: list[str], force: bool) -> Resul
             if not result:
                 break
         with _explained("the report", folder):
-            tracker.report(_report(folder, work, made))
+            page = _report(folder, work, made)
+            tracker.report(page)
+        folder.link()
+        work.observer.say(f"{'report':<9}{page}")
     if not result:
         raise VerdictError(_refusal(result, folder))
     return result

@@ -159,7 +159,8 @@ def load(kind: type[R], run: Path) -> R:
     try:
         plain = json.loads((folder / RESULT).read_bytes())
     except FileNotFoundError:
-        raise NotFoundError(f"{run}: no result of {kind.stage!r} there; run: pipeline {kind.stage} {run}") from None
+        target = "RECIPE" if kind is TrainResult else run
+        raise NotFoundError(f"{run}: no result of {kind.stage!r} there; run: pipeline {kind.stage} {target}") from None
     except ValueError:
         plain = None
     if not isinstance(plain, dict):

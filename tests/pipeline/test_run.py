@@ -55,6 +55,7 @@ def test_nothing_is_made_twice(invoke: Invoke, fakes: Fakes) -> None:
         f"  export   unchanged, kept: {kept_digest()} (SHA-256)\n"
         "  verify   unchanged, kept: passed: noise ratio 1.00 of 8, 0 flips in 1000 rows\n"
         f"  package  unchanged, kept: {kept_digest('package')} (SHA-256)\n"
+        f"  report   {folders.latest(Path('runs'))}/report.html\n"
     )
 
 
@@ -363,3 +364,12 @@ def test_sigterm_is_an_interruption(workplace: Path, generated_data: Path) -> No
     assert process.returncode == 1
     assert rest.splitlines()[-1].startswith("Error: interrupted in train; finished stages and the last checkpoint")
     assert (only_run(workplace) / "train" / "checkpoint").is_dir()
+
+
+def test_latest_leads_to_the_last_run(invoke: Invoke, fakes: Fakes, workplace: Path) -> None:
+    invoke("run", "lenet_digits")
+    first = only_run(workplace)
+    assert (workplace / "runs" / "latest").resolve() == first.resolve()
+    invoke("run", "lenet_digits", "--set", "train.seed=1")
+    assert len(folders.all_runs(workplace / "runs")) == 2
+    assert (workplace / "runs" / "latest").resolve() == folders.latest(workplace / "runs").resolve() != first.resolve()

@@ -68,7 +68,8 @@ def lenet5_mnist() -> Recipe:
 
     pipeline run lenet5_mnist
 
-    Trains in 145 s on one core to 99.56 % (99.49 % with seed 1), on 55,000 pictures; the last weights are kept.
+    Trains in 150 s on one core to 99.56 % (seeds 1 and 2: 99.49 and 99.39 %); 5,000 pictures are held out for
+    validation, and the last weights are kept.
     """
     return Recipe(
         name="lenet5_mnist",
@@ -94,6 +95,9 @@ def image_folder() -> Recipe:
     """A small residual net on any folder of pictures, one sub-folder a class.
 
     pipeline run image_folder --set data.path=FOLDER
+
+    Pictures may differ in size. 952 of them took 77 s on two busy cores; 1,360 emoji in ten kinds, whose kinds are
+    hard to see (Symbols, Objects, Activities, ...), came to 56 % on the test split, where guessing gives 11 %.
     """
     return Recipe(
         name="image_folder",
