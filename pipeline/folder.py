@@ -135,7 +135,6 @@ class RunFolder:
         now = time.time_ns()
         os.utime(self.path / LOCK, ns=(now, now))
 
-
     def link(self) -> None:
         """Let `latest` beside the run folders lead here: a convenience for people, nothing depends on it."""
         link = self.path.parent / "latest"
