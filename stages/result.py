@@ -104,6 +104,11 @@ class VerifyResult:
         return self.folder / "answers.npz"
 
     @property
+    def findings(self) -> Path:
+        """Path of the figures behind the checks, as JSON: by provider, then by topic."""
+        return self.folder / "findings.json"
+
+    @property
     def digest(self) -> str:
         """What decides whether the next stage must run again."""
         return files.sha256(files.render_json(to_plain(self.passport)))

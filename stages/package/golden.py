@@ -6,7 +6,7 @@ import numpy as np
 
 from deploy.passport import Passport
 from deploy.samples import Sample
-from stages.dataset import Array, Dataset
+from stages.dataset import Dataset
 from stages.graph import Graph
 from stages.verify.cases import edges
 from stages.verify.session import open_model
@@ -18,11 +18,11 @@ def golden_samples(model: Path, graph: Graph, dataset: Dataset, passport: Passpo
     A batch in which rounding alone could turn a decision on another machine is left out.
     """
     answer = open_model(model, "cpu")
-    spec = graph.input.tensors[0]
+    name = graph.input.tensors[0].name
     tie_margin = 4 * passport.limit * max(passport.noise.values())
     test = dataset.test.inputs
     chosen = np.unique(np.linspace(0, len(test) - 1, rows).astype(int))
-    real = [test[i][None] for i in chosen]
-    made: list[Array] = [raw for _, raw in edges(spec, real[0])]
-    samples = [Sample({spec.name: raw}, answer(raw)) for raw in real + made]
+    real = [{name: np.asarray(test[i])[None]} for i in chosen]
+    made = [feeds for _, feeds in edges(graph.input, real[0])]
+    samples = [Sample(feeds, answer(feeds)) for feeds in real + made]
     return [sample for sample in samples if graph.task.decide(sample.outputs)[1].min() > tie_margin]

@@ -17,15 +17,15 @@ _REPEATS = 20
 def median_latency_ms(model: Path, signature: Signature, dataset: Dataset) -> dict[str, float]:
     """Return the median milliseconds for a batch of 1 and of 8 rows, by batch size as text; whole graph, CPU."""
     answer = open_model(model, "cpu")
-    row = np.asarray(dataset.test.inputs[0])[None]
+    name, row = signature.tensors[0].name, np.asarray(dataset.test.inputs[0])[None]
     found = {}
     for size in _SIZES:
-        raw = np.repeat(row, size, axis=0)
-        answer(raw)  # the first run allocates
+        feeds = {name: np.repeat(row, size, axis=0)}
+        answer(feeds)  # the first run allocates
         times = []
         for _ in range(_REPEATS):
             started = time.perf_counter()
-            answer(raw)
+            answer(feeds)
             times.append((time.perf_counter() - started) * 1000)
         found[str(size)] = round(statistics.median(times), 3)
     return found

@@ -15,7 +15,9 @@ from stages.recipe import VerifyConfig
 from stages.result import ExportResult, VerifyResult
 from stages.train.weights import load_graph
 from stages.verify.certify import certify
-from stages.verify.twin import Outputs
+from stages.verify.material import Material
+from stages.verify.reference import Outputs
+from stages.verify.twin import Twin
 
 
 def run(
@@ -39,22 +41,24 @@ def run(
             f"{exported.model}: SHA-256 is {found[:12]}..., the export wrote {exported.sha256[:12]}...; "
             f"export again: pipeline export {exported.folder.parent} --force"
         )
-    verdict = certify(
-        exported.model, load_graph(trained), dataset, config, opset=exported.opset, observer=observer or Observer()
-    )
+    twin = Twin(load_graph(trained))
+    material = Material.of(dataset, exported.input)
+    verdict = certify(exported.model, twin, material, config, opset=exported.opset, observer=observer)
+    metrics = twin.task.metrics(verdict.answers, dataset.test.targets) if verdict.answers else {}
     out.mkdir(parents=True, exist_ok=True)
     verified = VerifyResult(
         folder=out,
         exported=exported,
         passport=verdict.passport,
         ratios=verdict.ratios,
-        metrics=verdict.metrics,
-        rows=verdict.rows,
-        flips=verdict.flips,
-        ties=verdict.ties,
+        metrics=metrics,
+        rows=verdict.passport.rows,
+        flips=verdict.total("flips"),
+        ties=verdict.total("ties"),
         seconds=time.monotonic() - started,
     )
     _save_answers(verified.answers, verdict.answers)
+    files.write_json(verified.findings, verdict.findings)
     return result.save(verified)
 
 

@@ -1,64 +1,30 @@
-"""What a model is tried on: real rows in batches, more rows when there are too few, and inputs at the edges."""
+"""Inputs at the edges of what they may be: where graphs break that answer well on real data."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
-from deploy.bundle import TensorSpec
-from stages.dataset import Array, Dataset
+from deploy.bundle import Signature, TensorSpec
+from stages.dataset import Array
+from stages.verify.material import repeated
+from stages.verify.reference import Feeds
 
-ODD_BATCH = 7
 _WIDE = 1500
 _SIZES = ((37, 53), (64, 31), (127, 127))
 
 
-def batches(inputs: Array | Sequence[Array], most: int) -> Iterator[Array]:
-    """Yield batches of at most `most` rows, in order; rows of another shape start another batch."""
-    if isinstance(inputs, np.ndarray):
-        for start in range(0, len(inputs), most):
-            yield inputs[start : start + most]
-        return
-    for _, alike in itertools.groupby((inputs[i] for i in range(len(inputs))), key=lambda row: row.shape):
-        while chunk := list(itertools.islice(alike, most)):
-            yield np.stack(chunk)
+def edges(signature: Signature, like: Feeds, seed: int = 0) -> Iterator[tuple[str, Feeds]]:
+    """Yield named batches of one or two rows: each input at its edges in turn, the others as in `like`."""
+    for spec in signature.tensors:
+        for name, array in _edges(spec, like[spec.name], np.random.default_rng(seed)):
+            title = name if len(signature.tensors) == 1 else f"{spec.name}: {name}"
+            yield title, repeated(like, len(array)) | {spec.name: array}
 
 
-def more_rows(dataset: Dataset, wanted: int, most: int, spec: TensorSpec, seed: int = 0) -> Iterator[Array]:
-    """Yield batches of rows beyond the test split until `wanted`: validation, train, then all of them disturbed."""
-    left = wanted
-    for split in (dataset.validation, dataset.train):
-        for batch in batches(split.inputs, most):
-            if left <= 0:
-                return
-            yield batch[:left]
-            left -= len(batch)
-    generator = np.random.default_rng(seed)
-    while left > 0:
-        for batch in batches(dataset.test.inputs, most):
-            if left <= 0:
-                return
-            yield disturbed(batch[:left], spec, generator)
-            left -= len(batch)
-
-
-def disturbed(batch: Array, spec: TensorSpec, generator: np.random.Generator) -> Array:
-    """Return the batch with normal noise of a sixteenth of the value range, clipped to the range."""
-    low, high = spec.range or (float(batch.min()), float(batch.max()))
-    noisy = batch + generator.normal(0, (high - low) / 16, batch.shape)
-    return (
-        np.clip(noisy, low, high).round().astype(batch.dtype) if batch.dtype.kind in "iu" else noisy.astype(batch.dtype)
-    )
-
-
-def edges(spec: TensorSpec, like: Array, seed: int = 0) -> Iterator[tuple[str, Array]]:
-    """Yield named batches of one or two rows at the edges of what the input may be.
-
-    All smallest, all largest, one disturbed value; and where sizes are free: single-element, very long in each
-    direction, odd, prime and large sizes, filled with random values of the range.
-    """
+def _edges(spec: TensorSpec, like: Array, generator: np.random.Generator) -> Iterator[tuple[str, Array]]:
+    """Yield all smallest, all largest, one value; where sizes are free: 1, very long, odd, prime and large ones."""
     low, high = spec.range or (0.0, 1.0)
-    generator = np.random.default_rng(seed)
     shape = like.shape[1:]
     dtype = np.dtype(spec.dtype)
 
@@ -77,11 +43,9 @@ def edges(spec: TensorSpec, like: Array, seed: int = 0) -> Iterator[tuple[str, A
         return
     yield "size 1", random(1, *_sized(shape, dict.fromkeys(free, 1)))
     for axis in free:
-        yield (
-            f"{spec.shape[axis + 1]} {_WIDE}, else 1",
-            random(1, *_sized(shape, dict.fromkeys(free, 1) | {axis: _WIDE})),
-        )
-        yield f"{spec.shape[axis + 1]} {_WIDE}", random(1, *_sized(shape, {axis: _WIDE}))
+        long = {axis: _WIDE}
+        yield f"{spec.shape[axis + 1]} {_WIDE}", random(1, *_sized(shape, long))
+        yield f"{spec.shape[axis + 1]} {_WIDE}, else 1", random(1, *_sized(shape, dict.fromkeys(free, 1) | long))
     for sizes in _SIZES:
         chosen = dict(zip(free, itertools.cycle(sizes)))
         yield f"size {' x '.join(map(str, chosen.values()))}", random(2, *_sized(shape, chosen))

@@ -1,4 +1,4 @@
-"""One model's answers against the twin's, added up over many batches."""
+"""One model's answers against the reference's, added up over many batches."""
 
 import math
 from dataclasses import dataclass, field
@@ -6,41 +6,39 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from deploy.bundle import Signature
-from stages.dataset import Array
-from stages.task import Task
+from stages.verify.material import count
 from stages.verify.noise import Pool
-from stages.verify.twin import Outputs, Twin
+from stages.verify.reference import Feeds, Outputs, Reference
 
 
 @dataclass
 class Comparison:
     """Differences, decisions and malformed answers over all batches that were added.
 
-    flip_margins   the float64 twin's margin of every row that was decided otherwise
+    flip_margins   the reference's margin of every row that was decided otherwise
     malformed      what was wrong with answers that could not be compared at all
     """
 
-    task: Task
-    twin: Twin
+    reference: Reference
     pools: dict[str, Pool] = field(default_factory=dict)
     flip_margins: list[float] = field(default_factory=list)
     malformed: list[str] = field(default_factory=list)
     rows: int = 0
 
-    def add(self, raw: Array, found: Outputs, where: str) -> None:
+    def add(self, feeds: Feeds, found: Outputs, where: str) -> None:
         """Compare the answers to one batch; `where` names it in messages."""
-        truth = self.twin.truth(raw)
-        self.rows += len(raw)
-        wrong = malformations(self.twin.signature, found, truth)
+        truth = self.reference.truth(feeds)
+        self.rows += count(feeds)
+        wrong = malformations(self.reference.output, found, truth)
         if wrong:
             self.malformed += [f"{where}: {text}" for text in wrong]
             return
-        rounded = self.twin.float32(raw)
+        rounded = self.reference.rounded(feeds)
         for name, exact in truth.items():
             if exact.dtype.kind == "f":
                 self.pools.setdefault(name, Pool()).add(found[name], rounded[name], exact)
-        expected, margins = self.task.decide(truth)
-        decided, _ = self.task.decide(found)
+        expected, margins = self.reference.decide(truth)
+        decided, _ = self.reference.decide(found)
         self.flip_margins += [float(margin) for margin in margins[decided != expected]]
 
     def merge(self, other: "Comparison") -> None:

@@ -1,47 +1,42 @@
 """The trained network twice: in float64, taken for the truth, and in float32, whose rounding is the yardstick."""
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import torch
 
-from deploy.bundle import Signature
 from stages.dataset import Array
 from stages.graph import Graph
+from stages.train.device import tf32
+from stages.verify.reference import Feeds, Outputs
 
-Outputs = dict[str, Array]
+_CPU = torch.device("cpu")
 
 
 class Twin:
-    """Both forms of one graph, in evaluation mode on the CPU."""
+    """Both forms of one graph, in evaluation mode on the CPU: a `Reference`."""
 
     def __init__(self, graph: Graph) -> None:
-        self.signature: Signature = graph.task.output
+        self.task = graph.task
+        self.input, self.output = graph.input, graph.task.output
         self.exact = copy.deepcopy(graph).double().eval()
-        self.rounded = copy.deepcopy(graph).float().eval()
+        self.single = copy.deepcopy(graph).float().eval()
 
-    def truth(self, raw: Array) -> Outputs:
-        """Return float64 outputs by name; raw is one batch."""
-        return self._run(self.exact, raw)
+    def truth(self, feeds: Feeds) -> Outputs:
+        """Return float64 outputs by name."""
+        return self._run(self.exact, feeds)
 
-    def float32(self, raw: Array) -> Outputs:
+    def rounded(self, feeds: Feeds) -> Outputs:
         """Return float32 outputs by name, without TF32."""
-        return self._run(self.rounded, raw)
+        return self._run(self.single, feeds)
 
-    def _run(self, graph: Graph, raw: Array) -> Outputs:
-        with torch.inference_mode(), _full_precision():
-            tensors = graph(torch.from_numpy(np.ascontiguousarray(raw)))
-        names = (tensor.name for tensor in self.signature.tensors)
+    def decide(self, outputs: Outputs) -> tuple[Array, Array]:
+        """Return what the task decides, and its margins."""
+        return self.task.decide(outputs)
+
+    def _run(self, graph: Graph, feeds: Feeds) -> Outputs:
+        raw = [torch.from_numpy(np.ascontiguousarray(feeds[tensor.name])) for tensor in self.input.tensors]
+        with torch.inference_mode(), tf32(_CPU, allowed=False):
+            tensors = graph(*raw)
+        names = (tensor.name for tensor in self.output.tensors)
         return {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=True)}
-
-
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

@@ -4,17 +4,21 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.bundle import TensorSpec
+from deploy.bundle import Signature, TensorSpec
+from stages.dataset import Dataset
 from stages.verify import cases
+from stages.verify.material import Material, batches, count, head, repeated, row
 
-IMAGE = TensorSpec("image", "uint8", ("batch", "height", "width", 3), (0, 255), "pixel value")
-SERIES = TensorSpec("series", "float32", ("batch", 2, "time"), (-3.0, 3.0), "volt")
+IMAGE = Signature(
+    "image", (TensorSpec("image", "uint8", ("batch", "height", "width", 3), (0.0, 255.0), "pixel value"),)
+)
+SERIES = Signature("series", (TensorSpec("series", "float32", ("batch", 2, "time"), (-3.0, 3.0), "volt"),))
 
 
 @given(st.lists(st.sampled_from([(2, 3), (4, 1), (2, 2)]), max_size=20), st.integers(1, 5))
 def test_batches_keep_every_row_in_order(shapes: list[tuple[int, int]], most: int) -> None:
     rows = [np.full(shape, number) for number, shape in enumerate(shapes)]
-    found = list(cases.batches(rows, most))
+    found = [batch["x"] for batch in batches({"x": rows}, most)]
     assert all(len(batch) <= most for batch in found)
     assert [int(row.flat[0]) for batch in found for row in batch] == list(range(len(rows)))
     assert [row.shape for batch in found for row in batch] == shapes
@@ -22,19 +26,28 @@ def test_batches_keep_every_row_in_order(shapes: list[tuple[int, int]], most: in
 
 def test_batches_of_one_array() -> None:
     rows = np.arange(10).reshape(10, 1)
-    assert [len(batch) for batch in cases.batches(rows, 4)] == [4, 4, 2]
+    assert [count(batch) for batch in batches({"x": rows, "y": rows}, 4)] == [4, 4, 2]
 
 
-def test_more_rows_are_as_many_as_wanted_and_in_range(colour_data: object) -> None:
-    found = list(cases.more_rows(colour_data, 1500, 64, IMAGE))  # type: ignore[arg-type]
+def test_parts_of_a_batch() -> None:
+    feeds = {"x": np.arange(3), "y": np.arange(3) * 2}
+    assert head(feeds, 2)["y"].tolist() == [0, 2]
+    assert row(feeds, 1)["x"].tolist() == [1]
+    assert repeated(feeds, 5)["y"].tolist() == [0, 2, 4, 0, 2]
+
+
+def test_more_rows_are_as_many_as_wanted_and_in_range(colour_data: Dataset) -> None:
+    material = Material.of(colour_data, IMAGE)
+    found = [batch["image"] for batch in material.more(1500, 64)]
     assert sum(map(len, found)) == 1500
     assert all(batch.dtype == np.uint8 for batch in found)
-    again = list(cases.more_rows(colour_data, 1500, 64, IMAGE))  # type: ignore[arg-type]
+    again = [batch["image"] for batch in material.more(1500, 64)]
     assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
 
 
 def test_edges_of_images() -> None:
-    found = dict(cases.edges(IMAGE, np.zeros((1, 8, 8, 3), np.uint8)))
+    like = {"image": np.zeros((1, 8, 8, 3), np.uint8)}
+    found = {name: feeds["image"] for name, feeds in cases.edges(IMAGE, like)}
     assert found["size 1"].shape == (1, 1, 1, 3)
     assert found["width 1500"].shape == (1, 8, 1500, 3)
     assert found["width 1500, else 1"].shape == (1, 1, 1500, 3)
@@ -45,7 +58,15 @@ def test_edges_of_images() -> None:
 
 
 def test_edges_of_another_kind_respect_fixed_sizes_and_range() -> None:
-    for name, batch in cases.edges(SERIES, np.zeros((1, 2, 50), np.float32)):
+    for name, feeds in cases.edges(SERIES, {"series": np.zeros((1, 2, 50), np.float32)}):
+        batch = feeds["series"]
         assert batch.shape[1] == 2, name
         assert batch.dtype == np.float32, name
         assert -3 <= batch.min() <= batch.max() <= 3, name
+
+
+def test_edges_of_one_input_come_with_rows_of_the_others() -> None:
+    two = Signature("pair", (*IMAGE.tensors, *SERIES.tensors))
+    like = {"image": np.zeros((3, 8, 8, 3), np.uint8), "series": np.zeros((3, 2, 9), np.float32)}
+    for name, feeds in cases.edges(two, like):
+        assert len(feeds["image"]) == len(feeds["series"]), name

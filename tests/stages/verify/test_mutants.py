@@ -11,13 +11,15 @@ import pytest
 from stages.recipe import VerifyConfig
 from stages.train.weights import load_graph
 from stages.verify.certify import Verdict, certify
+from stages.verify.material import Material
+from stages.verify.twin import Twin
 from tests.stages.verify.mutations import FAITHFUL, FAULTS, FOUND_BY, Mutation
 
 
 @pytest.fixture(scope="module")
 def judge(colour_run: Any, colour_data: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Mutation], Verdict]:
     exported = colour_run.exported
-    graph = load_graph(exported.trained)
+    twin, material = Twin(load_graph(exported.trained)), Material.of(colour_data, exported.input)
 
     def judged(mutate: Mutation) -> Verdict:
         model = onnx.load(exported.model)
@@ -25,7 +27,7 @@ def judge(colour_run: Any, colour_data: Any, tmp_path_factory: pytest.TempPathFa
         del model.graph.value_info[:]  # shapes noted before the change would refuse it for the wrong reason
         path: Path = tmp_path_factory.mktemp(mutate.__name__) / "model.onnx"
         path.write_bytes(model.SerializeToString())
-        return certify(path, graph, colour_data, VerifyConfig())
+        return certify(path, twin, material, VerifyConfig())
 
     return judged
 
@@ -42,7 +44,7 @@ def test_a_faulty_graph_is_refused(judge: Callable[[Mutation], Verdict], mutate:
 def test_a_faithful_graph_passes(judge: Callable[[Mutation], Verdict], mutate: Mutation) -> None:
     verdict = judge(mutate)
     assert verdict.passport, verdict.passport.failures()
-    assert verdict.flips == 0
+    assert verdict.total("flips") == 0
 
 
 def test_the_graph_that_onnx_runtime_optimized_passes(colour_run: Any, colour_data: Any, tmp_path: Path) -> None:
@@ -55,5 +57,6 @@ def test_the_graph_that_onnx_runtime_optimized_passes(colour_run: Any, colour_da
     for entry in [entry for entry in model.opset_import if entry.domain]:
         model.opset_import.remove(entry)  # ONNX Runtime lists domains of its own that this graph does not use
     onnx.save(model, tmp_path / "model.onnx")
-    verdict = certify(tmp_path / "model.onnx", load_graph(exported.trained), colour_data, VerifyConfig())
+    material = Material.of(colour_data, exported.input)
+    verdict = certify(tmp_path / "model.onnx", Twin(load_graph(exported.trained)), material, VerifyConfig())
     assert verdict.passport, verdict.passport.failures()

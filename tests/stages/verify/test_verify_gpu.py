@@ -10,6 +10,7 @@ from deploy.providers import open_session
 from stages.recipe import VerifyConfig
 from stages.train.weights import load_graph
 from stages.verify.certify import certify
+from stages.verify.material import Material
 from stages.verify.noise import Pool
 from stages.verify.twin import Twin
 
@@ -17,8 +18,9 @@ pytestmark = pytest.mark.gpu
 
 
 def test_both_providers_pass_with_tf32_off(colour_run: Any, colour_data: Any) -> None:
-    graph = load_graph(colour_run.exported.trained)
-    verdict = certify(colour_run.exported.model, graph, colour_data, VerifyConfig(providers=("cpu", "cuda")))
+    exported = colour_run.exported
+    twin, material = Twin(load_graph(exported.trained)), Material.of(colour_data, exported.input)
+    verdict = certify(exported.model, twin, material, VerifyConfig(providers=("cpu", "cuda")))
     assert verdict.passport, verdict.passport.failures()
     assert verdict.passport.providers == ("cpu", "cuda")
 
@@ -30,7 +32,7 @@ def test_with_tf32_on_the_noise_is_that_of_torch_with_tf32(colour_run: Any, colo
     session = open_session(colour_run.exported.model, "cuda", {"use_tf32": "1"})
     raw = colour_data.test.inputs
     found = session.run({"image": raw})["probabilities"]
-    truth = twin.truth(raw)["probabilities"]
+    truth = twin.truth({"image": raw})["probabilities"]
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.allow_tf32 = True

@@ -1,0 +1,72 @@
+"""One model on one provider under examination: what the families of checks share."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deploy.passport import Check
+from deploy.providers import Provider
+from stages.observer import Observer
+from stages.recipe import VerifyConfig
+from stages.verify.compare import Comparison
+from stages.verify.material import Material
+from stages.verify.reference import Answer, Feeds, Outputs, Reference
+
+
+@dataclass
+class Examination:
+    """The model file, its answers, and what they are held against.
+
+    noise        pooled rounding noise of torch float32 by output; the first family of checks measures it
+    malformed    every answer so far that could not be compared at all
+    findings     figures behind the checks, as JSON values by topic, for the report
+    answers      the model's answers on the test rows, by output
+    """
+
+    model: Path
+    provider: Provider
+    answer: Answer
+    reference: Reference
+    material: Material
+    config: VerifyConfig
+    observer: Observer
+    noise: dict[str, float] = field(default_factory=dict)
+    malformed: list[str] = field(default_factory=list)
+    findings: dict[str, Any] = field(default_factory=dict)
+    answers: Outputs = field(default_factory=dict)
+
+    @property
+    def tie_margin(self) -> float:
+        """Two answers, each limit times the noise away, may differ by twice that; a smaller margin decides nothing."""
+        return 2 * self.config.limit * max(self.noise.values(), default=0.0)
+
+    def sample(self) -> Feeds:
+        """Return the first batch of test rows."""
+        return next(self.material.test(self.config.max_batch))
+
+    def compare(self, answered: Iterable[tuple[Feeds, Outputs, str]]) -> Comparison:
+        """Compare answers (feeds, outputs, a name for messages) with the reference's."""
+        comparison = Comparison(self.reference)
+        for feeds, found, where in answered:
+            comparison.add(feeds, found, where)
+        self.malformed += comparison.malformed
+        return comparison
+
+    def group(self, name: str, groups: list[Comparison], detail: str) -> Check:
+        """Check small groups of rows: each by its own noise or the pooled one, whichever is larger, and no flips."""
+        malformed = [text for group in groups for text in group.malformed]
+        if malformed:
+            return Check(name, False, detail=malformed[0])
+        ratio = max(group.worst_ratio(self.noise) for group in groups)
+        flips = sum(group.flips(self.tie_margin)[0] for group in groups)
+        check = limited(name, ratio, self.config.limit, detail)
+        return check if not flips else Check(name, False, check.value, check.limit, f"{flips} rows decided otherwise")
+
+
+def limited(name: str, value: float, limit: float, detail: str) -> Check:
+    """Return a check that passes when a finite value does not exceed its limit."""
+    if not math.isfinite(value):
+        return Check(name, False, None, float(limit), f"not a finite number; {detail}")
+    return Check(name, value <= limit, float(value), float(limit), detail)
