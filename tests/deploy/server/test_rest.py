@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("starlette", reason="needs the extra 'serve'")
-pytest.importorskip("httpx", reason="needs httpx")
+pytest.importorskip("httpx2", reason="needs httpx2")
 pytest.importorskip("python_multipart", reason="needs the extra 'serve'")
 
 from starlette.testclient import TestClient
