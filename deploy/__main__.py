@@ -36,6 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--variant", default="fp32", help="form of the model (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="within one run (default: the cores this process may use)")
     parser.add_argument("--unverified", action="store_true", help="serve even without a passing passport")
+    parser.add_argument(
+        "--trusted-key", metavar="PEM", help="serve only bundles signed with this public key's other half"
+    )
     return parser
 
 
@@ -54,6 +57,7 @@ def _serve(options: argparse.Namespace) -> None:
         provider_options=provider_options,
         threads=options.threads,
         unverified=options.unverified,
+        trusted_key=options.trusted_key,
         host=options.host,
         port=options.port,
     )

@@ -5,6 +5,7 @@
     pre.onnx, net.onnx   the same graph cut at the tensor `preprocessed`
     samples.npz     golden inputs and outputs, replayed at load
     README.md       the model card
+    model.sig       optional: a signature over all of the above (`deploy.signing`)
 
 Any changed byte, in any of the files, is a `BundleError`. Older schemas are read; a newer one is refused with words.
 """
@@ -21,7 +22,7 @@ from deploy.errors import BundleError, NotFoundError, UsageError
 from deploy.passport import Passport
 from deploy.schema import from_plain, to_plain
 
-SCHEMA = 1
+SCHEMA = 2  # 1 had shorter passports
 MANIFEST = "manifest.json"
 SAMPLES = "samples.npz"
 
@@ -81,15 +82,11 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A checked bundle on disk."""
+    """A checked bundle on disk; `digest` is the SHA-256 of the manifest and, through it, of everything in it."""
 
     folder: Path
     manifest: Manifest
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the manifest and, through it, of everything in the bundle."""
-        return files.sha256_file(self.folder / MANIFEST)
+    digest: str
 
     def model_path(self, variant: str = "fp32") -> Path:
         """Return the path of one variant's model file."""
@@ -111,7 +108,7 @@ def load(folder: Path | str, *, unverified: bool = False) -> Bundle:
     when there is no bundle, `BundleError` for one that is damaged, unverified or newer than this reader.
     """
     folder = Path(folder)
-    plain = _read_manifest(folder / MANIFEST)
+    plain, digest = _read_manifest(folder / MANIFEST)
     try:
         manifest = from_plain(Manifest, plain)
     except UsageError as error:
@@ -123,7 +120,7 @@ def load(folder: Path | str, *, unverified: bool = False) -> Bundle:
                 variant.passport.require(manifest.files[variant.file])
             except BundleError as error:
                 raise BundleError(f"{folder} ({name}): {error}") from None
-    return Bundle(folder, manifest)
+    return Bundle(folder, manifest, digest)
 
 
 @contextmanager
@@ -137,14 +134,14 @@ def writing(folder: Path, manifest: Manifest) -> Iterator[Path]:
         yield temporary
         names = sorted(path.name for path in temporary.iterdir())
         digests = {name: files.sha256_file(temporary / name) for name in names}
-        body = to_plain(manifest) | {"files": digests}
+        body = to_plain(manifest) | {"files": digests, "schema": SCHEMA}
         sealed = body | {"sha256": files.sha256(files.render_json(body))}
         files.write_bytes(temporary / MANIFEST, files.render_json(sealed))
         load(temporary)
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
-    """Return the manifest's JSON object without its own digest, after checking that every byte is as written."""
+def _read_manifest(path: Path) -> tuple[dict[str, Any], str]:
+    """Return the manifest's JSON object without its own digest, and the file's; every byte must be as written."""
     try:
         raw = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -173,7 +170,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise damaged from None
     if not intact:
         raise damaged
-    return plain
+    return plain, files.sha256(raw)
 
 
 def _check_files(folder: Path, manifest: Manifest) -> None:

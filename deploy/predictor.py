@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from deploy import bundle, files, samples
+from deploy import bundle, expiry, files, samples
 from deploy.arrays import Array
 from deploy.bundle import Bundle, Signature, TensorSpec
 from deploy.errors import BundleError, InputError, OnnxwayError, UsageError
@@ -84,38 +84,35 @@ class Predictor:
         threads: int | None = None,
         replay: bool = True,
         unverified: bool = False,
+        trusted_key: Path | str | None = None,
     ) -> Self:
         """Load a bundle (or the bundle of a run folder), check it, and open it strictly on `provider`.
 
         provider            cpu or cuda; an error, never another provider, when it is not really used
         provider_options    over the defaults of `deploy.cuda`
         threads             within one run; default: the cores that this process may use
-        replay              run the golden samples and compare; only verified providers may go without
-        unverified          take a model without a passing passport, with a warning in the log
+        replay              run the golden samples and compare; only where the bundle was certified may one go without
+        unverified          take a model without a passing passport, or one that does not hold here, with a warning
+        trusted_key         public key (PEM): take only a bundle that was signed with its private half
 
         Raises `NotFoundError`, `BundleError`, `ProviderError` or `UsageError`, each with what to do next.
         """
-        source = bundle.load(find_bundle(folder), unverified=unverified)
+        source = _load(find_bundle(folder), trusted_key, unverified=unverified)
         passport = source.variant(variant).passport
         if unverified and not passport:
-            import logging
-
-            words = "%s: loaded without a passing passport; its answers are not verified"
-            logging.getLogger("deploy").warning(words, source.folder)
-        if not replay and not unverified and provider not in passport.providers:
-            raise UsageError(
-                f"replay=False: the passport covers {', '.join(passport.providers) or 'no provider'}, not {provider}; "
-                "leave the replay on"
-            )
+            _warn(source, "loaded without a passing passport; its answers are not verified")
+        if not replay and not unverified:
+            _require_named(source, variant, provider)
         golden = samples.load(source.folder / bundle.SAMPLES) if replay else ()
         session = open_session(
-            _verified_bytes(source, variant),
+            verified_bytes(source, variant),
             provider,
             provider_options,
             threads=threads,
             warmup=golden[0].inputs if golden else None,
         )
-        _require_tensors(source, session)
+        require_tensors(source, session)
+        _require_certified(source, variant, session, replay=replay, unverified=unverified)
         replayed = samples.replay(session.run, golden, passport) if golden else ()
         return cls(source, session, variant, replayed)
 
@@ -230,7 +227,52 @@ def find_bundle(reference: Path | str) -> Path:
     return folder
 
 
-def _verified_bytes(source: Bundle, variant: str) -> bytes:
+def _load(folder: Path, trusted_key: Path | str | None, *, unverified: bool) -> Bundle:
+    """Return the checked bundle, and be sure that what was read is what was signed, if a key is given."""
+    if trusted_key is None:
+        return bundle.load(folder, unverified=unverified)
+    from deploy import signing  # here, because only signed bundles need it
+
+    signed = signing.check(folder, trusted_key)
+    source = bundle.load(folder, unverified=unverified)
+    if signed != source.manifest.files | {bundle.MANIFEST: source.digest}:
+        raise BundleError(
+            f"{folder}: holds files that are signed, but not listed in the manifest; copy the bundle again"
+        )
+    return source
+
+
+def _require_named(source: Bundle, variant: str, provider: Provider) -> None:
+    """Raise, before any session is opened, when nobody ever certified the model on the provider."""
+    providers = source.variant(variant).passport.providers
+    if provider not in providers and not expiry.recertifications(source, variant, provider):
+        raise UsageError(
+            f"replay=False: the passport covers {', '.join(providers) or 'no provider'}, not {provider}; "
+            f"recertify it first: {expiry.command(source.folder, provider)}"
+        )
+
+
+def _require_certified(source: Bundle, variant: str, session: Session, *, replay: bool, unverified: bool) -> None:
+    """Raise unless the verdict holds on this machine and provider, as it stands or with a replay of the samples."""
+    try:
+        changes = expiry.require(source, variant, session)
+    except BundleError as error:
+        if not unverified:
+            raise
+        _warn(source, str(error))
+        return
+    if changes and not replay and not unverified:
+        words = "; ".join(change.words for change in changes)
+        raise UsageError(f"replay=False: the bundle was certified elsewhere ({words}); leave the replay on")
+
+
+def _warn(source: Bundle, words: str) -> None:
+    import logging
+
+    logging.getLogger("deploy").warning("%s: %s", source.folder, words)
+
+
+def verified_bytes(source: Bundle, variant: str) -> bytes:
     """Return the model's bytes, with the digest taken of exactly these: the file may change after it was checked."""
     path = source.model_path(variant)
     data = path.read_bytes()
@@ -239,7 +281,7 @@ def _verified_bytes(source: Bundle, variant: str) -> bytes:
     return data
 
 
-def _require_tensors(source: Bundle, session: Session) -> None:
+def require_tensors(source: Bundle, session: Session) -> None:
     """Check that the graph has the inputs and outputs that the manifest states."""
     pairs = (("input", source.manifest.input, session.inputs), ("output", source.manifest.output, session.outputs))
     for side, signature, specs in pairs:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploy.errors import OnnxwayError, UsageError
 from deploy.schema import from_plain, to_plain
+from pipeline import verdict
 from pipeline.code import code_version
 from pipeline.folder import STAGES, RunFolder, with_key
 from stages import discover
@@ -37,7 +38,11 @@ class InterruptedStageError(OnnxwayError):
 
 
 class VerdictError(OnnxwayError):
-    """A stage ended with a falsy result; nothing after it was done."""
+    """A stage ended with a falsy result; nothing after it was done. `folder` has what was found."""
+
+    def __init__(self, message: str, folder: Path) -> None:
+        super().__init__(message)
+        self.folder = folder
 
 
 @dataclass(frozen=True)
@@ -142,9 +147,12 @@ def _walk(work: Work, folder: RunFolder, names: list[str], force: bool) -> Resul
             page = _report(folder, work, made)
             tracker.report(page)
         folder.link()
+        if isinstance(result, VerifyResult):
+            for line in verdict.lines(result.passport, "model.onnx"):
+                work.observer.say(line)
         work.observer.say(f"{'report':<9}{page}")
     if not result:
-        raise VerdictError(_refusal(result, folder))
+        raise VerdictError(_refusal(result, folder), folder.path)
     return result
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Option = bool | int | float | str | tuple[float, ...]
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -89,18 +90,24 @@ class ExportConfig:
 class VerifyConfig:
     """How an export is judged.
 
-    limit        how many times torch float32's own rounding noise the ONNX model may be away from the float64 twin
+    precision    the arithmetic that is certified, whose rounding is the yardstick; tf32: fp32 with TF32 on CUDA
+    limit        how many times the rounding noise of that arithmetic the ONNX model may be away from the float64 twin
     rows         rows over which noise is pooled, at least
     max_batch    the largest batch that is tried (1, 2, 3 and an odd one are tried always)
     providers    execution providers to verify on, each strictly
+    max_flip_rate    rate of other decisions, in [0, 1), that the test rows must rule out at 95 %; 0: only said
     witness      rows on which onnx's numpy ReferenceEvaluator must decide the same; 0: none
+    budget_s     seconds for hunting worst cases, on each provider; small networks need fewer; 0: no hunt
     """
 
+    precision: Precision = "fp32"
     limit: float = 8.0
     rows: int = 1000
     max_batch: int = 64
     providers: tuple[Literal["cpu", "cuda"], ...] = ("cpu",)
+    max_flip_rate: float = 0.0
     witness: int = 0
+    budget_s: float = 20.0
 
 
 @dataclass(frozen=True)

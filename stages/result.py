@@ -109,6 +109,11 @@ class VerifyResult:
         return self.folder / "findings.json"
 
     @property
+    def worst(self) -> Path:
+        """Path of the inputs that were answered worst, as `deploy.samples`; there only when verification passed."""
+        return self.folder / "worst.npz"
+
+    @property
     def digest(self) -> str:
         """What decides whether the next stage must run again."""
         return files.sha256(files.render_json(to_plain(self.passport)))

@@ -3,15 +3,17 @@
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from deploy.errors import UsageError
 from deploy.schema import closest, from_plain, to_plain
-from stages.recipe import Component, Recipe
+from stages.recipe import Component
+
+T = TypeVar("T")
 
 
-def apply(recipe: Recipe, settings: Iterable[str]) -> Recipe:
-    """Return the recipe with settings applied in order.
+def apply(recipe: T, settings: Iterable[str]) -> T:
+    """Return the recipe (or another frozen dataclass of configs) with settings applied in order.
 
     `train.lr=0.1` sets a field; `model=resnet18` takes another component; `model.activation=tanh` sets an option of
     one. Raises `UsageError` for an unknown key (naming the closest) and for a value that does not fit its type;
@@ -22,7 +24,7 @@ def apply(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     return recipe
 
 
-def _apply_one(recipe: Recipe, setting: str) -> Recipe:
+def _apply_one(recipe: T, setting: str) -> T:
     key, equals, text = setting.partition("=")
     if not equals:
         raise UsageError(f"--set {setting!r}: expected KEY=VALUE, for example train.epochs=3")
@@ -31,7 +33,7 @@ def _apply_one(recipe: Recipe, setting: str) -> Recipe:
         plain = to_plain(recipe)
         try:
             _assign(recipe, plain, key, value)
-            return from_plain(Recipe, plain)
+            return from_plain(type(recipe), plain)
         except UsageError as caught:
             error = error or caught
     raise UsageError(f"--set {setting}: {error}")

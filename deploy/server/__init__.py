@@ -19,6 +19,7 @@ def serve_bundles(
     provider_options: Mapping[str, object] | None = None,
     threads: int | None = None,
     unverified: bool = False,
+    trusted_key: Path | str | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
 ) -> None:
@@ -40,6 +41,7 @@ def serve_bundles(
                 provider_options=provider_options,
                 threads=threads,
                 unverified=unverified,
+                trusted_key=trusted_key,
             )
         )
     serve(dataplane, host=host, port=port)

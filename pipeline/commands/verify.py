@@ -1,5 +1,6 @@
 """The command `verify`."""
 
+import json
 from pathlib import Path
 
 import click
@@ -7,19 +8,57 @@ import click
 from pipeline import options
 
 
-@click.command(epilog=options.example("pipeline verify", "pipeline verify --set verify.rows=2000"))
+@click.command(
+    epilog=options.example(
+        "pipeline verify",
+        "pipeline verify --budget 120 --provider cpu --provider cuda",
+        "pipeline verify model.onnx --torch mypackage.net:build --weights w.safetensors --inputs x=3,224,224:0..1",
+        "pipeline verify a.onnx --against b.onnx --inputs rows.npz --json",
+    )
+)
 @click.argument("reference", metavar="[REF]", required=False)
+@click.option("--torch", metavar="MODULE:NAME", help="Judge an ONNX file against this module (or a builder of it).")
+@click.option("--weights", type=click.Path(dir_okay=False, path_type=Path), help="Weights for --torch.")
+@click.option("--against", type=click.Path(dir_okay=False, path_type=Path), help="Judge an ONNX file against another.")
+@click.option("--inputs", metavar="SPEC|NPZ", help="Rows for an ONNX file: rows.npz, or NAME=SIZE,SIZE:LOW..HIGH.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for what is found.")
+@click.option("--provider", "providers", type=click.Choice(["cpu", "cuda"]), multiple=True, help="May be repeated.")
+@click.option("--budget", type=click.FloatRange(min=0), metavar="SECONDS", help="Time for hunting worst cases.")
+@click.option("--json", "as_json", is_flag=True, help="Print the passport as JSON.")
 @options.settings
 @options.force
 @options.runs
 @options.data_root
-def command(reference: str | None, settings: tuple[str, ...], force: bool, runs: Path, data_root: Path) -> None:
-    """Prove that a run's ONNX file decides as the trained network does.
+def command(
+    reference: str | None,
+    torch: str | None,
+    weights: Path | None,
+    against: Path | None,
+    inputs: str | None,
+    out: Path | None,
+    providers: tuple[str, ...],
+    budget: float | None,
+    as_json: bool,
+    settings: tuple[str, ...],
+    force: bool,
+    runs: Path,
+    data_root: Path,
+) -> None:
+    """Prove that an ONNX file answers as the trained network does.
 
-    REF is a run folder, runs:/<id>, models:/<name>@<alias> or models:/<name>/<version>; by default the latest run.
-    Prints the run folder.
+    REF is a run folder, runs:/<id>, models:/<name>@<alias> or models:/<name>/<version>; by default the latest run. Or
+    an ONNX file from elsewhere, with --torch or --against. Prints the checks, and the folder with what was found. A
+    failing verdict exits with 1.
     """
-    from pipeline.walks import again
+    from deploy.schema import to_plain
+    from pipeline import verifying
 
-    folder = again(reference, "verify", settings, force=force, runs=runs, data_root=data_root)
-    click.echo(folder)
+    foreign = verifying.Foreign(torch, weights, against, inputs, out)
+    chosen = verifying.stage_settings(settings, providers, budget)
+    if reference is not None and verifying.is_model(reference):
+        passport, folder = verifying.model(Path(reference), foreign, chosen)
+    else:
+        verifying.reject_foreign(foreign, reference)
+        passport, folder = verifying.run(reference, chosen, force=force, runs=runs, data_root=data_root)
+    click.echo(json.dumps(to_plain(passport), indent=2, ensure_ascii=False) if as_json else folder)
+    verifying.require(passport, folder)

@@ -4,6 +4,7 @@ import itertools
 import logging
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import onnx
 import torch
 from torch import nn
 
-from deploy.bundle import TensorSpec
+from deploy.bundle import Signature, TensorSpec
 from stages.errors import ExportError
 from stages.graph import PREPROCESSED, Graph
 
@@ -27,29 +28,43 @@ def convert(graph: Graph, opset: int) -> onnx.ModelProto:
     Free sizes of the input signature become symbolic dimensions by their names. Raises `ExportError` with torch's
     reason when the graph cannot be exported.
     """
-    spec = graph.input.tensors[0]
-    module = _WithPreprocessed(graph).eval()
-    free = {axis: name for axis, name in enumerate(spec.shape) if isinstance(name, str)}
+    names = [tensor.name for tensor in graph.task.output.tensors]
+    proto: onnx.ModelProto = export(exportable(graph), graph.input, [*names, PREPROCESSED], opset).model_proto
+    _shorten_paths(proto)
+    return proto
+
+
+def exportable(graph: Graph) -> nn.Module:
+    """Return the graph as it is exported, in evaluation mode: it answers its outputs and, last, `preprocessed`."""
+    return _WithPreprocessed(graph).eval()
+
+
+def export(
+    module: nn.Module, inputs: Signature, outputs: Sequence[str], opset: int, *, optimize: bool = True
+) -> torch.onnx.ONNXProgram:
+    """Export a module that takes the input tensors in order; `optimize` folds and fuses as the exporter does."""
+    free = tuple(
+        {axis: name for axis, name in enumerate(spec.shape) if isinstance(name, str)} for spec in inputs.tensors
+    )
     with warnings.catch_warnings(), _quiet():
         warnings.simplefilter("ignore")  # torch's own deprecations inside its exporter; ours are checked on the file
         try:
             program = torch.onnx.export(
                 module,
-                (example(spec),),
+                tuple(example(spec) for spec in inputs.tensors),
                 dynamo=True,
                 opset_version=opset,
-                dynamic_shapes=(free,),
-                input_names=[spec.name],
-                output_names=[t.name for t in graph.task.output.tensors] + [PREPROCESSED],
+                dynamic_shapes=free,
+                input_names=[spec.name for spec in inputs.tensors],
+                output_names=list(outputs),
                 external_data=False,
+                optimize=optimize,
                 verbose=False,
             )
         except Exception as error:
             raise ExportError(f"torch could not export this graph: {_root_cause(error)}; see --debug") from error
     assert program is not None  # with dynamo=True a program is always returned
-    proto: onnx.ModelProto = program.model_proto
-    _shorten_paths(proto)
-    return proto
+    return program
 
 
 def example(spec: TensorSpec) -> torch.Tensor:

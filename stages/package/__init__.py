@@ -3,11 +3,12 @@
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from deploy import bundle, files, samples
 from deploy.bundle import Manifest, Variant
 from deploy.errors import BundleError
+from deploy.samples import Sample
 from deploy.schema import to_plain
 from stages import result
 from stages.dataset import Dataset
@@ -15,9 +16,11 @@ from stages.observer import Observer
 from stages.package import card
 from stages.package.golden import golden_samples
 from stages.package.latency import median_latency_ms
-from stages.recipe import PackageConfig
+from stages.recipe import PackageConfig, Precision
 from stages.result import PackageResult, VerifyResult
 from stages.train.weights import load_graph
+from stages.verify.session import open_model
+from stages.verify.twin import Twin
 
 
 def run(
@@ -50,7 +53,7 @@ def run(
         metrics=verified.metrics,
         provenance=_provenance(verified) | dict(provenance or {}),
     )
-    golden = golden_samples(model, load_graph(trained), dataset, verified.passport, config.samples)
+    golden = _golden(config, verified, dataset)
     with bundle.writing(out / "bundle", manifest) as folder:
         for name in ("model.onnx", exported.cut.pre, exported.cut.net):
             shutil.copyfile(exported.folder / name, folder / name)
@@ -70,6 +73,16 @@ def run(
             latency_ms=latency,
         )
     )
+
+
+def _golden(config: PackageConfig, verified: VerifyResult, dataset: Dataset) -> list[Sample]:
+    """Return the samples, after holding them against their own references: what `load` would refuse is not written."""
+    model, passport = verified.exported.model, verified.passport
+    twin = Twin(load_graph(verified.exported.trained)).at(cast("Precision", passport.precision))
+    worst = samples.load(verified.worst) if verified.worst.exists() else ()
+    golden = golden_samples(model, twin, dataset, passport, config.samples, worst)
+    samples.replay(open_model(model, "cpu"), golden, passport)
+    return golden
 
 
 def _provenance(verified: VerifyResult) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,22 +10,15 @@ import numpy as np
 
 from deploy import files
 from deploy.errors import NotFoundError
+from deploy.passport import Passport
 from stages import result
 from stages.dataset import Dataset
-from stages.report import plots
+from stages.report import plots, verification
+from stages.report.figure import Figure
 from stages.result import ExportResult, PackageResult, TrainResult, VerifyResult
 
 if TYPE_CHECKING:
     from jinja2 import Template
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A picture for the report, as SVG text, with what it shows and how to read it."""
-
-    title: str
-    caption: str
-    svg: str
 
 
 def write(run: Path, dataset: Dataset | None = None) -> Path:
@@ -40,16 +32,25 @@ def write(run: Path, dataset: Dataset | None = None) -> Path:
     figures = [Figure("Training", "Loss and validation figures by epoch.", plots.curves(trained.history))]
     if verified is not None:
         figures += _task_figures(trained, verified.answers, dataset)
-    page = _template().render(
+    page = _template("run.html").render(
         run=run.name,
         trained=trained,
         exported=exported,
         verified=verified,
         packaged=packaged,
         figures=figures,
+        checked=None if verified is None else verification.read(verified.passport, verified.folder, dataset),
         metrics=verified.metrics if verified is not None and verified.metrics else trained.metrics,
     )
     path = run / "report.html"
+    files.write_bytes(path, page.encode())
+    return path
+
+
+def write_verdict(title: str, passport: Passport, folder: Path) -> Path:
+    """Write `report.html` about a file that was not trained here, from what verify left in the folder."""
+    page = _template("verdict.html").render(title=title, checked=verification.read(passport, folder, None))
+    path = folder / "report.html"
     files.write_bytes(path, page.encode())
     return path
 
@@ -74,11 +75,11 @@ def _task_figures(trained: TrainResult, answers: Path, dataset: Dataset | None) 
 
 
 @cache
-def _template() -> "Template":
+def _template(name: str) -> "Template":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["figure"] = lambda value: "" if value is None else f"{value:.4g}"
     environment.filters["count"] = lambda value: f"{value:,}"
-    return environment.get_template("report.html")
+    return environment.get_template(name)

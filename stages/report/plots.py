@@ -13,6 +13,8 @@ from stages.dataset import Array
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Bins = Sequence[tuple[int, int]]
+
 INK, ACCENT, SECOND, GRID = "#1b2733", "#0b6e99", "#d9730d", "#e3e8ee"
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -99,7 +101,7 @@ def pictures(images: Sequence[Array], titles: Sequence[str]) -> str:
 
     rows = (len(images) + 7) // 8
     with style():
-        figure = Figure(figsize=(8, 1.35 * rows), layout="constrained")
+        figure = Figure(figsize=(8, 1.5 * rows), layout="constrained")
         axes = figure.subplots(rows, 8, squeeze=False).reshape(-1)
         for axis in axes:
             axis.axis("off")
@@ -107,4 +109,52 @@ def pictures(images: Sequence[Array], titles: Sequence[str]) -> str:
             grey = image.shape[-1] == 1
             axis.imshow(image[..., 0] if grey else image, cmap="gray" if grey else None, vmin=0, vmax=255)
             axis.set_title(title, fontsize=8)
+        return svg(figure)
+
+
+def ulps(model: Bins, yardstick: Bins) -> str:
+    """Plot how many values lie how many units in the last place from the truth, for the model and its yardstick.
+
+    Each is a list of (least distance of the bin, count of values); bins double in width.
+    """
+    from matplotlib.figure import Figure
+
+    bins = sorted({low for low, _ in (*model, *yardstick)})
+    with style():
+        figure = Figure(figsize=(8, 2.4), layout="constrained")
+        axes = figure.subplots()
+        places = np.arange(len(bins))
+        sides = ((-0.2, dict(model), ACCENT, "this file"), (0.2, dict(yardstick), SECOND, "yardstick"))
+        for offset, counts, color, label in sides:
+            total = max(1, sum(counts.values()))
+            heights = [100 * counts.get(low, 0) / total for low in bins]
+            axes.bar(places + offset, heights, width=0.4, color=color, label=label)
+        axes.set_xticks(places, [str(low) if low < 2 else f"{low:,} to {2 * low - 1:,}" for low in bins], fontsize=7)
+        axes.tick_params(axis="x", rotation=30 if len(bins) > 7 else 0)
+        axes.set_xlabel("units in the last place from the truth")
+        axes.set_ylabel("% of values")
+        axes.legend(frameon=False)
+        return svg(figure)
+
+
+def layers(figures: Sequence[dict[str, Any]], limit: float) -> str:
+    """Plot the noise ratio along the graph, with the limit; tensors without a finite ratio are crosses at the top."""
+    from matplotlib.figure import Figure
+
+    names = [entry["module"] or entry["operator"] or entry["tensor"] for entry in figures]
+    ratios = [entry["ratio"] for entry in figures]
+    finite = [ratio for ratio in ratios if ratio is not None]
+    top = 10 * max([limit, *finite])
+    with style():
+        figure = Figure(figsize=(8, 3), layout="constrained")
+        axes = figure.subplots()
+        axes.plot(range(len(names)), [top if r is None else max(r, 1e-3) for r in ratios], color=ACCENT, marker=".")
+        broken = [place for place, ratio in enumerate(ratios) if ratio is None]
+        axes.plot(broken, [top] * len(broken), "x", color=SECOND, label="not finite")
+        axes.axhline(limit, color=SECOND, linewidth=1, label=f"limit {limit:g}")
+        axes.set_yscale("log")
+        axes.set_ylabel("noise ratio")
+        step = max(1, len(names) // 24)
+        axes.set_xticks(range(0, len(names), step), names[::step], rotation=60, ha="right", fontsize=7)
+        axes.legend(frameon=False)
         return svg(figure)

@@ -2,22 +2,28 @@
 
 import io
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
-from deploy import files
+from deploy import files, passport, samples
+from deploy.providers import Provider
 from stages import result
 from stages.dataset import Dataset
 from stages.errors import VerifyError
 from stages.observer import Observer
-from stages.recipe import VerifyConfig
+from stages.recipe import Precision, VerifyConfig
 from stages.result import ExportResult, VerifyResult
 from stages.train.weights import load_graph
 from stages.verify.certify import certify
 from stages.verify.material import Material
 from stages.verify.reference import Outputs
+from stages.verify.regression import regression_samples
+from stages.verify.session import open_model
 from stages.verify.twin import Twin
+from stages.verify.worst import Worst
 
 
 def run(
@@ -49,7 +55,7 @@ def run(
     verified = VerifyResult(
         folder=out,
         exported=exported,
-        passport=verdict.passport,
+        passport=replace(verdict.passport, weights_sha256=trained.weights_sha256, data_sha256=trained.data.digest),
         ratios=verdict.ratios,
         metrics=metrics,
         rows=verdict.passport.rows,
@@ -58,8 +64,20 @@ def run(
         seconds=time.monotonic() - started,
     )
     _save_answers(verified.answers, verdict.answers)
+    _save_worst(verified, Worst([*verdict.worst.batches, *verdict.hunted]), twin)
+    passport.save(out / "passport.json", verified.passport)
     files.write_json(verified.findings, verdict.findings)
     return result.save(verified)
+
+
+def _save_worst(verified: VerifyResult, worst: Worst, twin: Twin) -> None:
+    """Keep the inputs that were answered worst, for the bundle; nothing when there will be none."""
+    if verified:
+        judged = twin.at(cast("Precision", verified.passport.precision))
+        answer = open_model(verified.exported.model, cast("Provider", verified.passport.providers[0]))
+        kept = list(regression_samples(worst, answer, judged))
+        if kept:
+            samples.save(verified.worst, kept)
 
 
 def _save_answers(path: Path, answers: Outputs) -> None:

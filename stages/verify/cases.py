@@ -1,16 +1,17 @@
 """Inputs at the edges of what they may be: where graphs break that answer well on real data."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from deploy.bundle import Signature, TensorSpec
 from stages.dataset import Array
-from stages.verify.material import repeated
+from stages.verify.material import head, repeated
 from stages.verify.reference import Feeds
 
 _WIDE = 1500
+_PRIME = 127
 _SIZES = ((37, 53), (64, 31), (127, 127))
 
 
@@ -49,6 +50,64 @@ def _edges(spec: TensorSpec, like: Array, generator: np.random.Generator) -> Ite
     for sizes in _SIZES:
         chosen = dict(zip(free, itertools.cycle(sizes)))
         yield f"size {' x '.join(map(str, chosen.values()))}", random(2, *_sized(shape, chosen))
+
+
+def nasty(signature: Signature, like: Feeds, own: Mapping[str, int]) -> Iterator[tuple[str, Feeds]]:
+    """Yield named rows that are hard on resizing, pooling and rounding: each input in turn, the others as in `like`.
+
+    `own` are the sizes that the network works at inside, by the name of a free size; without them, those of `like`.
+    """
+    for spec in signature.tensors:
+        for name, array in _nasty(spec, like[spec.name], own):
+            title = name if len(signature.tensors) == 1 else f"{spec.name}: {name}"
+            yield title, repeated(like, len(array)) | {spec.name: array}
+
+
+def _nasty(spec: TensorSpec, like: Array, own: Mapping[str, int]) -> Iterator[tuple[str, Array]]:
+    """Yield patterns that alias, single pixels and denormals; where sizes are free, patterns one off the own size."""
+    low, high = spec.range or (0.0, 1.0)
+    shape, dtype = like.shape[1:], np.dtype(spec.dtype)
+    free = [axis for axis, size in enumerate(spec.shape[1:]) if isinstance(size, str)] or list(range(len(shape)))
+
+    def pattern(sizes: tuple[int, ...], axes: list[int]) -> Array:
+        parity = np.indices(sizes)[axes].sum(0) % 2 if sizes else np.zeros(sizes)
+        return np.where(parity, high, low).astype(dtype)[None]
+
+    yield "checkerboard", pattern(shape, free)
+    for axis in free:
+        yield f"stripes across {spec.shape[axis + 1]}", pattern(shape, [axis])
+    for place in (0, -1):
+        pixel = np.full((1, *shape), low, dtype)
+        pixel[(0, *[place] * len(shape))] = high
+        yield f"{'first' if place == 0 else 'last'} value only", pixel
+    if dtype.kind == "f" and low <= 0 <= high:
+        yield "denormals", np.full((1, *shape), np.finfo(dtype).smallest_subnormal * 3, dtype)
+    if not any(isinstance(size, str) for size in spec.shape[1:]):
+        return
+    inner = {axis: own.get(str(spec.shape[axis + 1]), shape[axis]) for axis in free}
+    for off in (-1, 0, 1):
+        sizes = _sized(shape, {axis: max(1, size + off) for axis, size in inner.items()})
+        yield f"checkerboard {' x '.join(str(sizes[axis]) for axis in free)}", pattern(sizes, free)
+    for axis in free:
+        sizes = _sized(shape, dict.fromkeys(free, 1) | {axis: _PRIME})
+        yield f"stripes of {' x '.join(str(sizes[a]) for a in free)}", pattern(sizes, [axis])
+
+
+def unfinite(signature: Signature, like: Feeds) -> Iterator[tuple[str, Feeds]]:
+    """Yield pairs of rows of real numbers: one as in `like`, one with NaN or infinity in one value or in all."""
+    for spec in signature.tensors:
+        if not spec.dtype.startswith("float"):
+            continue
+        for value in (np.nan, np.inf, -np.inf):
+            for words, places in (("one value", slice(0, 1)), ("all values", slice(None))):
+                feeds = {name: array.copy() for name, array in repeated(like, 2).items()}
+                feeds[spec.name][1].reshape(-1)[places] = value
+                yield f"{spec.name}: {value:g} in {words}", feeds
+
+
+def empty(like: Feeds) -> Feeds:
+    """Return a batch of no rows."""
+    return head(like, 0)
 
 
 def _sized(shape: tuple[int, ...], sizes: dict[int, int]) -> tuple[int, ...]:

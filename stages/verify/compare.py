@@ -1,67 +1,124 @@
 """One model's answers against the reference's, added up over many batches."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
 from deploy.bundle import Signature
+from stages.dataset import Array
 from stages.verify.material import count
 from stages.verify.noise import Pool
 from stages.verify.reference import Feeds, Outputs, Reference
+from stages.verify.worst import Worst
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What was decided on some rows; each array is (N,).
+
+    rows                their numbers
+    expected, found     the reference's decision and the model's
+    margins             the reference's
+    flipped             where these differ, or any output of whole numbers does: they are decisions too
+    """
+
+    rows: Array
+    expected: Array
+    found: Array
+    margins: Array
+    flipped: Array
+
+    def where(self, chosen: Array) -> "Decisions":
+        """Return the chosen rows."""
+        return Decisions(*(getattr(self, f.name)[chosen] for f in fields(self)))
+
+    @classmethod
+    def joined(cls, parts: Sequence["Decisions"]) -> "Decisions":
+        """Return the rows of all parts, in order."""
+        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
 
 @dataclass
 class Comparison:
     """Differences, decisions and malformed answers over all batches that were added.
 
-    flip_margins   the reference's margin of every row that was decided otherwise
+    decided        by batch, the decisions; rows are counted from the first one that was added
     malformed      what was wrong with answers that could not be compared at all
+    worst          the batches that were answered worst
     """
 
     reference: Reference
     pools: dict[str, Pool] = field(default_factory=dict)
-    flip_margins: list[float] = field(default_factory=list)
+    decided: list[Decisions] = field(default_factory=list)
     malformed: list[str] = field(default_factory=list)
+    worst: Worst = field(default_factory=Worst)
     rows: int = 0
 
     def add(self, feeds: Feeds, found: Outputs, where: str) -> None:
         """Compare the answers to one batch; `where` names it in messages."""
         truth = self.reference.truth(feeds)
-        self.rows += count(feeds)
+        rows = np.arange(self.rows, self.rows + count(feeds))
+        self.rows += len(rows)
         wrong = malformations(self.reference.output, found, truth)
         if wrong:
             self.malformed += [f"{where}: {text}" for text in wrong]
+            self.worst.add(math.inf, feeds, where)
             return
         rounded = self.reference.rounded(feeds)
+        ratios = [0.0]
         for name, exact in truth.items():
             if exact.dtype.kind == "f":
-                self.pools.setdefault(name, Pool()).add(found[name], rounded[name], exact)
+                batch, pool = Pool(), self.pools.setdefault(name, Pool())
+                batch.add(found[name], rounded[name], exact)
+                pool.merge(batch)
+                ratios.append(batch.ratio(pool.rms_noise()))
         expected, margins = self.reference.decide(truth)
         decided, _ = self.reference.decide(found)
-        self.flip_margins += [float(margin) for margin in margins[decided != expected]]
+        flipped = np.asarray(decided != expected) | _unequal(found, truth, len(rows))
+        self.decided.append(Decisions(rows, expected, decided, margins, flipped))
+        tie = max(self.noise().values(), default=0.0) or 1.0
+        self.worst.add(max(np.nanmax(ratios), (margins[flipped] / tie).max(initial=0.0)), feeds, where)
 
     def merge(self, other: "Comparison") -> None:
         """Add all that another comparison has seen."""
         for name, pool in other.pools.items():
             self.pools.setdefault(name, Pool()).merge(pool)
-        self.flip_margins += other.flip_margins
+        self.decided += [replace(part, rows=part.rows + self.rows) for part in other.decided]
         self.malformed += other.malformed
+        self.worst.merge(other.worst)
         self.rows += other.rows
 
     def noise(self) -> dict[str, float]:
-        """Return the pooled rounding noise of torch float32, by output."""
+        """Return the pooled rounding noise of the yardstick, by output."""
         return {name: pool.rms_noise() for name, pool in self.pools.items()}
 
     def worst_ratio(self, least_noise: dict[str, float]) -> float:
-        """Return the largest noise ratio of all outputs; NaN when nothing could be compared."""
+        """Return the largest noise ratio of all outputs: 0.0 where none is real, NaN when nothing was compared."""
         ratios = [pool.ratio(least_noise[name]) for name, pool in self.pools.items()]
-        return max(ratios) if ratios and not any(map(math.isnan, ratios)) else math.nan
+        return max(ratios, default=0.0) if self.decided and not any(map(math.isnan, ratios)) else math.nan
 
     def flips(self, tie_margin: float) -> tuple[int, int]:
         """Return (flips, ties): a row whose margin is within the noise is a tie, which rounding alone may decide."""
-        ties = sum(margin <= tie_margin for margin in self.flip_margins)
-        return len(self.flip_margins) - ties, ties
+        margins = [part.margins[part.flipped] for part in self.decided]
+        ties = sum(int((margin <= tie_margin).sum()) for margin in margins)
+        return sum(map(len, margins)) - ties, ties
+
+    def decisions(self) -> Decisions:
+        """Return the decisions on all rows that could be compared."""
+        return Decisions.joined(self.decided)
+
+
+def _unequal(found: Outputs, truth: Outputs, rows: int) -> Array:
+    """Return which rows (N,) differ in an output of whole numbers; all of them where outputs are not by row."""
+    unequal = np.zeros(rows, bool)
+    for name, exact in truth.items():
+        if exact.dtype.kind == "f":
+            continue
+        differs = found[name] != exact
+        unequal |= differs.reshape(rows, -1).any(axis=1) if exact.shape[:1] == (rows,) else bool(differs.any())
+    return unequal
 
 
 def malformations(signature: Signature, found: Outputs, truth: Outputs) -> list[str]:

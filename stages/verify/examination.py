@@ -7,22 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from deploy.passport import Check
+from deploy.placement import Placement
 from deploy.providers import Provider
 from stages.observer import Observer
 from stages.recipe import VerifyConfig
 from stages.verify.compare import Comparison
 from stages.verify.material import Material
 from stages.verify.reference import Answer, Feeds, Outputs, Reference
+from stages.verify.worst import Batch, Worst
 
 
 @dataclass
 class Examination:
     """The model file, its answers, and what they are held against.
 
-    noise        pooled rounding noise of torch float32 by output; the first family of checks measures it
+    noise        pooled rounding noise of the yardstick by output; the first family of checks measures it
     malformed    every answer so far that could not be compared at all
+    worst        the batches that were answered worst so far
+    hunted       the best of what searches found, one row each
     findings     figures behind the checks, as JSON values by topic, for the report
     answers      the model's answers on the test rows, by output
+    test         the comparison on the test rows; the first family of checks makes it
+    placement    where each node of the session runs
     """
 
     model: Path
@@ -34,13 +40,21 @@ class Examination:
     observer: Observer
     noise: dict[str, float] = field(default_factory=dict)
     malformed: list[str] = field(default_factory=list)
+    worst: Worst = field(default_factory=Worst)
+    hunted: list[Batch] = field(default_factory=list)
     findings: dict[str, Any] = field(default_factory=dict)
     answers: Outputs = field(default_factory=dict)
+    test: Comparison | None = None
+    placement: Placement = field(default_factory=lambda: Placement(()))
 
     @property
     def tie_margin(self) -> float:
         """Two answers, each limit times the noise away, may differ by twice that; a smaller margin decides nothing."""
         return 2 * self.config.limit * max(self.noise.values(), default=0.0)
+
+    def tie_margin_of(self, group: Comparison) -> float:
+        """Return the tie margin among rows whose own noise may be larger than the pooled one."""
+        return max(self.tie_margin, 2 * self.config.limit * max(group.noise().values(), default=0.0))
 
     def sample(self) -> Feeds:
         """Return the first batch of test rows."""
@@ -52,6 +66,7 @@ class Examination:
         for feeds, found, where in answered:
             comparison.add(feeds, found, where)
         self.malformed += comparison.malformed
+        self.worst.merge(comparison.worst)
         return comparison
 
     def group(self, name: str, groups: list[Comparison], detail: str) -> Check:
@@ -60,7 +75,7 @@ class Examination:
         if malformed:
             return Check(name, False, detail=malformed[0])
         ratio = max(group.worst_ratio(self.noise) for group in groups)
-        flips = sum(group.flips(self.tie_margin)[0] for group in groups)
+        flips = sum(group.flips(self.tie_margin_of(group))[0] for group in groups)
         check = limited(name, ratio, self.config.limit, detail)
         return check if not flips else Check(name, False, check.value, check.limit, f"{flips} rows decided otherwise")
 

@@ -1,10 +1,13 @@
 """What a model is judged against, and the shapes in which inputs and answers travel."""
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol, runtime_checkable
+
+from torch import nn
 
 from deploy.bundle import Signature
 from stages.dataset import Array
+from stages.recipe import Precision
 
 Feeds = dict[str, Array]  # input tensors by name, one batch
 Outputs = dict[str, Array]  # output tensors by name
@@ -20,11 +23,32 @@ class Reference(Protocol):
     input: Signature
     output: Signature
 
+    @property
+    def yardstick(self) -> str:
+        """Words for what `rounded` is: "torch float32"."""
+
     def truth(self, feeds: Feeds) -> Outputs:
         """Return the answers in float64."""
 
     def rounded(self, feeds: Feeds) -> Outputs:
-        """Return the answers in float32, without TF32: their distance to the truth is the yardstick."""
+        """Return the answers rounded as honest arithmetic rounds: their distance to the truth is the yardstick."""
+
+    def at(self, precision: Precision) -> "Reference":
+        """Return this reference with the yardstick of a precision; one that has none states a bound."""
 
     def decide(self, outputs: Outputs) -> tuple[Array, Array]:
         """Return each row's decision (N,) and its margin (N,), as `stages.task.Task.decide` does."""
+
+
+@runtime_checkable
+class Transparent(Protocol):
+    """A reference whose inside can be seen: a torch module with gradients.
+
+    module    takes the input tensors in order, in evaluation mode on the CPU, in float32
+    free      inputs that it takes as real numbers too, anywhere in their range, and of which it has gradients
+    own       the sizes that the network works at inside, by the input's name for them: {"height": 28, "width": 28}
+    """
+
+    module: nn.Module
+    free: tuple[str, ...]
+    own: Mapping[str, int]

@@ -1,4 +1,4 @@
-"""The trained network twice: in float64, taken for the truth, and in float32, whose rounding is the yardstick."""
+"""The trained network twice: in float64, taken for the truth, and rounded to what is certified, for the yardstick."""
 
 import copy
 
@@ -7,28 +7,48 @@ import torch
 
 from stages.dataset import Array
 from stages.graph import Graph
+from stages.recipe import Precision
 from stages.train.device import tf32
+from stages.verify.precision import WORDS, rounding
 from stages.verify.reference import Feeds, Outputs
 
 _CPU = torch.device("cpu")
 
 
 class Twin:
-    """Both forms of one graph, in evaluation mode on the CPU: a `Reference`."""
+    """Both forms of one graph, in evaluation mode on the CPU: a `Reference`, and `Transparent`."""
 
     def __init__(self, graph: Graph) -> None:
         self.task = graph.task
         self.input, self.output = graph.input, graph.task.output
         self.exact = copy.deepcopy(graph).double().eval()
-        self.single = copy.deepcopy(graph).float().eval()
+        self.single = copy.deepcopy(graph).float().eval().requires_grad_(False)
+        self.module = self.single
+        pixels = self.input.kind == "image"  # preprocessing takes them between two levels too
+        self.free = tuple(t.name for t in self.input.tensors if pixels or t.dtype.startswith("float"))
+        inner = getattr(graph.pre, "preprocessed_shape", ())
+        self.own = dict(zip(("height", "width"), inner[-2:], strict=False)) if pixels else {}
+        self.precision: Precision = "fp32"
+
+    @property
+    def yardstick(self) -> str:
+        """What `rounded` is, in words."""
+        return WORDS[self.precision]
+
+    def at(self, precision: Precision) -> "Twin":
+        """Return the same networks, the rounded one at another precision."""
+        twin = copy.copy(self)
+        twin.precision = precision
+        return twin
 
     def truth(self, feeds: Feeds) -> Outputs:
         """Return float64 outputs by name."""
         return self._run(self.exact, feeds)
 
     def rounded(self, feeds: Feeds) -> Outputs:
-        """Return float32 outputs by name, without TF32."""
-        return self._run(self.single, feeds)
+        """Return outputs by name as the twin's precision rounds them."""
+        with rounding(self.precision):
+            return self._run(self.single, feeds)
 
     def decide(self, outputs: Outputs) -> tuple[Array, Array]:
         """Return what the task decides, and its margins."""

@@ -1,5 +1,6 @@
 """The small bundle of these tests (fixtures/make.py), loaded, copied or damaged."""
 
+import dataclasses
 import io
 import shutil
 from collections.abc import Iterator
@@ -9,7 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deploy import Predictor
+from deploy import Predictor, bundle, samples
+from deploy.machine import session_conditions, session_machine
+from deploy.passport import SCHEMA, Machine
+from deploy.providers import open_session
 
 COLOURS = Path(__file__).parent / "fixtures" / "colours"
 
@@ -24,6 +28,40 @@ def colours() -> Path:
 def copied(colours: Path, tmp_path: Path) -> Path:
     """A copy of the bundle, to be damaged."""
     return Path(shutil.copytree(colours, tmp_path / "bundle"))
+
+
+@pytest.fixture(scope="session")
+def here(colours: Path) -> Machine:
+    """This machine, as a passport for the CPU records it."""
+    return session_machine(open_session(colours / "model.onnx", threads=1))
+
+
+@pytest.fixture
+def certified(colours: Path, here: Machine, tmp_path: Path) -> Path:
+    """The bundle as it is written today: certified on this machine's CPU, with references in its samples."""
+    return certify(tmp_path / "certified", colours, here)
+
+
+def certify(folder: Path, source: Path, machine: Machine, error: float = 0.0) -> Path:
+    """Write a bundle certified on a machine; its references are `error` away from what the CPU answers."""
+    manifest = bundle.load(source).manifest
+    variant = manifest.variants["fp32"]
+    conditions = session_conditions(open_session(source / "model.onnx", threads=1))
+    passport = dataclasses.replace(variant.passport, machine=machine, conditions={"cpu": conditions}, schema=SCHEMA)
+    manifest = dataclasses.replace(manifest, variants={"fp32": dataclasses.replace(variant, passport=passport)})
+    with bundle.writing(folder, manifest) as temporary:
+        for name in manifest.files:
+            shutil.copyfile(source / name, temporary / name)
+        golden = [with_reference(sample, error) for sample in samples.load(source / bundle.SAMPLES)]
+        samples.save(temporary / bundle.SAMPLES, golden)
+    return folder
+
+
+def with_reference(sample: samples.Sample, error: float) -> samples.Sample:
+    """Take the stored answers for the truth: on the CPU that this was made on they are within its rounding."""
+    exact = {name: value.astype(np.float64) + error if value.dtype.kind == "f" else value
+             for name, value in sample.outputs.items()}  # fmt: skip
+    return dataclasses.replace(sample, reference=exact, rounded=sample.outputs, note="row: 0 of the test split")
 
 
 @pytest.fixture(scope="session")

@@ -6,17 +6,26 @@ import numpy as np
 import pytest
 
 from deploy import Predictor
-from deploy.errors import InputError, ProviderError, UsageError
+from deploy.errors import BundleError, InputError, ProviderError, UsageError
 from deploy.placement import CPU, CUDA, SHAPE_OPERATORS
 from deploy.providers import open_session
+from deploy.recertify import recertify
 
 pytestmark = pytest.mark.gpu
 
 BATCH = {"image": np.random.default_rng(0).integers(0, 256, (64, 37, 23, 3), np.uint8)}
 
 
-def test_a_strict_load_runs_on_the_gpu(colours: Path) -> None:
-    with Predictor.load(colours, "cuda") as predictor:
+def test_a_strict_load_runs_on_the_gpu_once_it_is_recertified_there(certified: Path) -> None:
+    with pytest.raises(BundleError, match=r"certified on cpu, not on cuda; .* --provider cuda"):
+        Predictor.load(certified, "cuda")
+    record = recertify(certified, "cuda")
+    assert record, record.failures()
+    assert record.machine.gpu
+    assert record.machine.driver
+    assert record.machine.cudnn
+    assert record.conditions.provider_options["use_tf32"] == "0"
+    with Predictor.load(certified, "cuda") as predictor:
         assert predictor.info.provider == "cuda"
         assert predictor.info.nodes[CUDA] >= predictor.info.nodes.get(CPU, 0)
         assert predictor.predict(np.full((9, 7, 3), (0, 0, 255), np.uint8)).label == "blue"

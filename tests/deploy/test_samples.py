@@ -100,7 +100,7 @@ def test_the_limit_is_twice_the_limit_of_the_passport(factor: float, sign: int) 
         (answering(np.nan), "output 'y' is not finite"),
         (answering(np.inf), "output 'y' is not finite"),
         (answering(drop="y"), "output 'y' is missing"),
-        (answering(dtype=np.float64), r"output 'y' is float64 \(1, 3\), stored is float32 \(1, 3\)"),
+        (answering(dtype=np.float64), r"output 'y' is float64 \(1, 3\), what is stored is float32 \(1, 3\)"),
     ],
 )
 def test_other_answers_are_refused(run: object, words: str) -> None:

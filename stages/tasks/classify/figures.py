@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from stages.dataset import Array, Dataset
-from stages.report import Figure, plots
+from stages.report import plots
+from stages.report.figure import Figure
 
 _SHOWN = 16
 
@@ -23,9 +24,15 @@ def figures(outputs: dict[str, Array], dataset: Dataset) -> Iterator[Figure]:
     if not len(wrong) or dataset.info.sample_shape[-1] not in (1, 3):
         return
     surest = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:_SHOWN]
-    titles = [f"{labels[targets[i]]}, said {labels[decided[i]]}\n{probabilities[i].max():.0%}" for i in surest]
+    titles = [
+        f"{_short(labels[targets[i]])}\nas {_short(labels[decided[i]])}\n{probabilities[i].max():.0%}" for i in surest
+    ]
     yield Figure(
         "Surest mistakes",
-        f"{len(surest)} of {len(wrong)} mistakes: the true label, what was said, and how sure the model was.",
+        f"{len(surest)} of {len(wrong)} mistakes: the true label, what it was taken for, and how sure the model was.",
         plots.pictures([dataset.test.inputs[i] for i in surest], titles),
     )
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= 12 else f"{label[:11]}…"

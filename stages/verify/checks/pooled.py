@@ -1,5 +1,6 @@
-"""Noise and decisions over the whole test split, and over more rows where it is small; the yardstick of all others."""
+"""Noise over the whole test split, and over more rows where it is small; the yardstick of all other families."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -7,30 +8,46 @@ import numpy as np
 from deploy.passport import Check
 from stages.verify.compare import Comparison
 from stages.verify.examination import Examination, limited
+from stages.verify.noise import Pool
 from stages.verify.reference import Outputs
 
 
 def check(exam: Examination) -> Iterator[Check]:
-    """Yield a check for each real-valued output's noise ratio, and one for the decisions on the test rows."""
-    pooled, test = _pool(exam)
+    """Yield two checks for each real-valued output: the noise ratio by rms, and the ratio of the largest errors."""
+    pooled = _pool(exam)
     exam.malformed += pooled.malformed
+    exam.worst.merge(pooled.worst)
+    exam.findings["rows"] = pooled.rows
+    exam.findings["yardstick"] = exam.reference.yardstick
+    overflowing = [name for name, value in pooled.noise().items() if not math.isfinite(value)]
+    if overflowing:
+        exam.test = None  # nothing can be judged without a yardstick
+        for name in overflowing:
+            detail = f"{exam.reference.yardstick} is not finite on {pooled.rows} rows, the network overflows in it"
+            yield Check(f"noise of {name}", False, limit=exam.config.limit, detail=detail)
+        return
     exam.noise = pooled.noise()
     for name, pool in pooled.pools.items():
-        detail = (
-            f"{pooled.rows} rows: rms difference to float64 {pool.rms_error():.2e}, "
-            f"torch float32's own {pool.rms_noise():.2e}, largest {pool.worst:.2e}"
-        )
-        yield limited(f"noise of {name}", pool.ratio(), exam.config.limit, detail)
-    if pooled.pools:
-        flips, ties = test.flips(exam.tie_margin)
-        exam.findings["decisions"] = {"rows": test.rows, "flips": flips, "ties": ties}
-        detail = f"{flips} of {test.rows} test rows decided otherwise, {ties} more were ties"
-        yield limited("decisions", flips, 0, detail)
-    exam.findings["ratios"] = {name: pool.ratio() for name, pool in pooled.pools.items()}
-    exam.findings["rows"] = pooled.rows
+        yield from _noise(exam, name, pool, pooled.rows)
+    exam.findings["noise"] = {name: pool.figures() for name, pool in pooled.pools.items()}
+    ratios = {name: pool.ratio() for name, pool in pooled.pools.items()}
+    exam.findings["ratios"] = {name: ratio for name, ratio in ratios.items() if math.isfinite(ratio)}
 
 
-def _pool(exam: Examination) -> tuple[Comparison, Comparison]:
+def _noise(exam: Examination, name: str, pool: Pool, rows: int) -> Iterator[Check]:
+    """Yield the checks of one output, each with the yardstick in words.
+
+    The largest error has the same limit: over 36 faithful graphs its ratio was 0.8 to 1.9, over the faults of
+    real-valued outputs 11.6 and more. It sees a row in ten thousand, which the mean square dilutes a hundredfold.
+    """
+    yardstick = exam.reference.yardstick
+    detail = f"{rows} rows: rms difference to float64 {pool.rms_error():.2e}, {yardstick}: {pool.rms_noise():.2e}"
+    yield limited(f"noise of {name}", pool.ratio(), exam.config.limit, detail)
+    detail = f"{rows} rows: largest difference to float64 {pool.worst:.2e}, {yardstick}: {pool.worst_noise():.2e}"
+    yield limited(f"largest error of {name}", pool.worst_ratio(), exam.config.limit, detail)
+
+
+def _pool(exam: Examination) -> Comparison:
     pooled, test = Comparison(exam.reference), Comparison(exam.reference)
     answers: list[Outputs] = []
     total = max(exam.material.size, exam.config.rows)
@@ -42,6 +59,7 @@ def _pool(exam: Examination) -> tuple[Comparison, Comparison]:
     for feeds in exam.material.more(exam.config.rows - exam.material.size, exam.config.max_batch):
         pooled.add(feeds, exam.answer(feeds), "more rows")
         exam.observer.progress(pooled.rows, total, "more rows")
+    exam.test = test
     if not test.malformed:
         exam.answers = {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
-    return pooled, test
+    return pooled

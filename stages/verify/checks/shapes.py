@@ -1,43 +1,161 @@
-"""Batch sizes, batch invariance and edge inputs: a branch or a size that export baked in shows here."""
+"""The shape space: batch sizes, free sizes, neighbours, order and repetition; whatever export baked in shows here."""
 
+import itertools
+import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
+from deploy.bundle import TensorSpec
+from deploy.errors import OnnxwayError, ProviderError
 from deploy.passport import Check
+from stages.dataset import Array
 from stages.verify.cases import edges
+from stages.verify.compare import Comparison
 from stages.verify.examination import Examination, limited
-from stages.verify.material import head, repeated, row
+from stages.verify.material import count, head, repeated, row
+from stages.verify.reference import Feeds, Outputs
 
 ODD_BATCH = 7
+_BATCHES = (1, 2, 3, 5, ODD_BATCH, 8)
+_SIZES = ((16, 16), (31, 47), (48, 33), (97, 64))  # even, prime, multiple of 3, prime by even: any free axes in turn
 
 
 def check(exam: Examination) -> Iterator[Check]:
-    """Yield the checks of batch sizes, batch invariance and edge inputs."""
-    sizes = sorted({1, 2, 3, ODD_BATCH, exam.config.max_batch})
-    rows = repeated(exam.sample(), exam.config.max_batch)
-    groups = []
-    for size in sizes:
-        feeds = head(rows, size)
-        groups.append(exam.compare([(feeds, exam.answer(feeds), f"batch of {size}")]))
-    yield exam.group("batch sizes", groups, f"batches of {', '.join(map(str, sizes))}")
-    yield _invariance(exam)
+    """Yield the checks of batch sizes, free sizes, batch invariance, order of rows, repetition and edge inputs."""
+    table: list[dict[str, Any]] = []
+    yield _swept(exam, "batch sizes", _batches(exam), table)
+    sizes = list(_sizes(exam))
+    if sizes:
+        yield _swept(exam, "free sizes", iter(sizes), table)
+    exam.findings["shapes"] = table
+    rows = repeated(exam.sample(), ODD_BATCH)
+    together = exam.answer(rows)
+    compared = exam.compare([(rows, together, f"batch of {ODD_BATCH}")])
+    if not compared.malformed:
+        yield from _relations(exam, rows, together, compared.decisions().margins)
     edge = exam.compare((feeds, exam.answer(feeds), name) for name, feeds in edges(exam.reference.input, exam.sample()))
     yield exam.group("edge inputs", [edge], f"{edge.rows} rows: extremes, size 1, very wide, odd sizes")
 
 
-def _invariance(exam: Examination) -> Check:
-    """Check that a row's answer does not depend on its neighbours."""
-    rows = head(repeated(exam.sample(), ODD_BATCH), ODD_BATCH)
-    together = exam.answer(rows)
-    alone = [exam.answer(row(rows, number)) for number in range(ODD_BATCH)]
+def _batches(exam: Examination) -> Iterator[Feeds]:
+    """Yield the first test rows, and again from the start where they end, in batches of each size."""
+    rows = repeated(exam.sample(), max(exam.config.max_batch, *_BATCHES))
+    for size in sorted({*_BATCHES, exam.config.max_batch}):
+        yield head(rows, size)
+
+
+def _sizes(exam: Examination) -> Iterator[Feeds]:
+    """Yield two test rows with each free size cut, or repeated like tiles, to even, odd and prime sizes."""
+    rows = repeated(exam.sample(), 2)
+    free = list(dict.fromkeys(name for spec in exam.reference.input.tensors for _, name in _free(spec)))
+    if not free:
+        return
+    for sizes in _SIZES:
+        chosen = dict(zip(free, itertools.cycle(sizes)))
+        yield {
+            spec.name: _tiled(rows[spec.name], {axis: chosen[name] for axis, name in _free(spec)})
+            for spec in exam.reference.input.tensors
+        }
+
+
+def _free(spec: TensorSpec) -> list[tuple[int, str]]:
+    """Return (axis, name) of the free sizes behind the batch; inputs that share a name share the size."""
+    return [(axis, size) for axis, size in enumerate(spec.shape) if axis and isinstance(size, str)]
+
+
+def _tiled(array: Array, sizes: dict[int, int]) -> Array:
+    for axis, size in sizes.items():
+        array = np.take(array, np.arange(size) % array.shape[axis], axis=axis)
+    return array
+
+
+def _swept(exam: Examination, name: str, tries: Iterator[Feeds], table: list[dict[str, Any]]) -> Check:
+    """Check each shape on its own, and note each in the table; what the reference cannot run is no fault."""
+    groups: list[Comparison] = []
+    tried: list[str] = []
+    for feeds in tries:
+        shape = " and ".join("x".join(map(str, array.shape)) for array in feeds.values())
+        compared = _compared(exam, feeds, f"{name}: {shape}")
+        table.append(_line(exam, shape, compared))
+        if compared is not None:
+            groups.append(compared)
+            tried.append(str(count(feeds)) if name == "batch sizes" else shape)
+    if not groups:
+        return Check(name, False, detail=f"{name}: the reference itself cannot run any of {len(table)} shapes")
+    return exam.group(name, groups, f"{name} {', '.join(tried)}")
+
+
+def _compared(exam: Examination, feeds: Feeds, where: str) -> Comparison | None:
+    """Compare one shape; None where the reference cannot run it. That only the model cannot is malformed."""
+    try:
+        found = exam.answer(feeds)
+    except ProviderError:
+        raise
+    except OnnxwayError as error:
+        if not _reference_runs(exam, feeds):
+            return None
+        failed = Comparison(exam.reference, malformed=[f"{where}: {error}"])
+        exam.malformed += failed.malformed
+        return failed
+    return exam.compare([(feeds, found, where)]) if _reference_runs(exam, feeds) else None
+
+
+def _reference_runs(exam: Examination, feeds: Feeds) -> bool:
+    try:
+        exam.reference.truth(head(feeds, 1))
+    except (RuntimeError, OnnxwayError):  # what torch and ONNX Runtime raise for sizes that a network does not take
+        return False
+    return True
+
+
+def _line(exam: Examination, shape: str, compared: Comparison | None) -> dict[str, Any]:
+    """Return a row of the sweep table; `ratio` is null where nothing could be compared."""
+    if compared is None:
+        return {"shape": shape, "ratio": None, "flips": 0, "ties": 0, "note": "the reference cannot run it"}
+    ratio = compared.worst_ratio(exam.noise)
+    known = ratio if math.isfinite(ratio) else None
+    flips, ties = compared.flips(exam.tie_margin)
+    note = compared.malformed[0] if compared.malformed else ""
+    return {"shape": shape, "ratio": known, "flips": flips, "ties": ties, "note": note}
+
+
+def _relations(exam: Examination, rows: Feeds, together: Outputs, margins: Array) -> Iterator[Check]:
+    """Yield what must hold between answers to the same rows: alone, in another order, and again."""
+    alone = [exam.answer(row(rows, number)) for number in range(count(rows))]
+    stacked = {name: np.concatenate([answer[name] for answer in alone]) for name in together}
+    yield _alike(exam, "batch invariance", together, stacked, margins, "a row alone answers as it does among others")
+
+    order = np.random.default_rng(0).permutation(count(rows))
+    moved = exam.answer({name: array[order] for name, array in rows.items()})
+    by_row = {name: value[order] for name, value in together.items() if value.shape[:1] == order.shape}
+    words = "rows in another order answer the same, in that order"
+    yield _alike(exam, "order of rows", by_row, moved, margins[order], words)
+
+    again = exam.answer(rows)
+    words = "the same rows answer the same after other batches"
+    if exam.provider == "cpu":
+        same = all(np.array_equal(value, again[name]) for name, value in together.items())
+        yield Check("repetition", same, detail=f"{words}, bit for bit" if same else f"not so, bit for bit: {words}")
+    else:
+        yield _alike(exam, "repetition", together, again, margins, words)
+
+
+def _alike(exam: Examination, name: str, first: Outputs, second: Outputs, margins: Array, words: str) -> Check:
+    """Check that answers to the same rows differ by no more than noise, and whole numbers only where rows are ties."""
     ratio, same = 0.0, True
-    for name, value in together.items():
-        apart = np.concatenate([answer[name] for answer in alone])
-        if value.dtype.kind == "f" and value.shape == apart.shape:
-            rms = float(np.sqrt(np.square(value.astype(np.float64) - apart).mean()))
-            ratio = max(ratio, rms / exam.noise[name])
+    for key, value in first.items():
+        other = second[key]
+        if value.shape != other.shape:
+            return Check(name, False, detail=f"not so: {words}; {key} is {other.shape} instead of {value.shape}")
+        if value.dtype.kind == "f":
+            difference = value.astype(np.float64) - other
+            ratio = max(ratio, float(np.sqrt(np.square(difference).mean())) / exam.noise[key])
+        elif value.shape[:1] == margins.shape:
+            differs = (value != other).reshape(len(value), -1).any(axis=1)
+            same = same and not (differs & (margins > exam.tie_margin)).any()
         else:
-            same = same and np.array_equal(value, apart)
-    check = limited("batch invariance", ratio, exam.config.limit, "a row alone answers as it does among others")
-    return check if same else Check(check.name, False, ratio, check.limit, "a row decides otherwise among others")
+            same = same and np.array_equal(value, other)
+    check = limited(name, ratio, exam.config.limit, words)
+    return check if same else Check(name, False, check.value, check.limit, f"not so: {words}; they decide otherwise")

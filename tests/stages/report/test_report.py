@@ -1,5 +1,6 @@
 """The report: self-contained, complete, honest about what is missing."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -60,3 +61,50 @@ def test_names_are_escaped(run_copy: Path) -> None:
 def test_without_training_there_is_no_report(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="pipeline train"):
         report.write(tmp_path)
+
+
+def test_what_verification_found_is_shown(run_copy: Path, colour_data: Any) -> None:
+    findings = {
+        "cpu": {
+            "yardstick": "torch float32",
+            "rows": 1000,
+            "ratios": {"probabilities": 1.0},
+            "noise": {
+                "probabilities": {
+                    "values": 4000, "ratio": 1.0, "largest": 1e-6, "cosine": 1.0,
+                    "ulps": [[0, 3000], [1, 900], [2, 100]], "ulps_yardstick": [[0, 3100], [1, 900]],
+                }
+            },
+            "decisions": {
+                "rows": 400, "flips": 1, "ties": 0, "rate_bound": 0.0075, "confidence": 0.95,
+                "margins": [{"above": 0.0, "to": 1e-6, "rows": 2, "flips": 0}],
+                "flipped": [{"row": 3, "margin": 0.2, "tie": False, "expected": 1, "found": 0}],
+            },
+            "shapes": [{"shape": "1 x 1 x 1", "ratio": 0.5}],
+            "placement": {"nodes": 12, "copies": 0},
+        }
+    }  # fmt: skip
+    blame = {
+        "sentence": "the answers first differ at Conv 'node_conv2d'",
+        "steps": [{"name": "optimized ONNX", "broken": True, "ratio": 99.0, "flips": 1, "detail": ""}],
+        "layers": [
+            {"tensor": "a", "operator": "Conv", "module": "net.features.0", "ratio": 1.0},
+            {"tensor": "b", "operator": "Relu", "module": "net.features.1", "ratio": None},
+        ],
+        "repro": ["repro/repro.py"],
+    }
+    (run_copy / "verify" / "findings.json").write_text(json.dumps(findings))
+    (run_copy / "verify" / "blame.json").write_text(json.dumps(blame))
+    page = report.write(run_copy, colour_data).read_text()
+    for words in (
+        "Errors of probabilities", "Decisions that differ", "Decisions by margin", "Shapes that were tried",
+        "Where the nodes run", "Where it goes wrong", "node_conv2d", "Divergence by layer", "repro/repro.py",
+        "all but 1 of 400 test rows: fewer than 0.75 % of decisions differ, at 95%",
+    ):  # fmt: skip
+        assert words in page, words
+
+
+def test_damaged_findings_are_left_out(run_copy: Path) -> None:
+    for name in ("findings.json", "blame.json"):
+        (run_copy / "verify" / name).write_text("{")
+    assert "noise of probabilities" in report.write(run_copy).read_text()

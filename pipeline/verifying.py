@@ -1,0 +1,106 @@
+"""What `pipeline verify` is pointed at: a run of ours, any ONNX file, or a bundle on the machine that will serve it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy import bundle
+from deploy.errors import UsageError
+from deploy.passport import Passport
+from pipeline import verdict, walks
+from pipeline.console import Console
+from pipeline.run import VerdictError
+from stages import result
+from stages.recipe import VerifyConfig
+from stages.result import VerifyResult
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What an ONNX file from elsewhere is judged against, and on what."""
+
+    torch: str | None = None
+    weights: Path | None = None
+    against: Path | None = None
+    inputs: str | None = None
+    out: Path | None = None
+
+    def __bool__(self) -> bool:
+        return any(value is not None for value in (self.torch, self.weights, self.against, self.inputs, self.out))
+
+
+@dataclass(frozen=True)
+class _Configs:
+    """What `--set` can change where there is no recipe."""
+
+    verify: VerifyConfig = field(default_factory=VerifyConfig)
+
+
+def is_model(reference: str | None) -> bool:
+    """Tell whether a reference is an ONNX file."""
+    return reference is not None and reference.endswith(".onnx")
+
+
+def is_bundle(reference: str | None) -> bool:
+    """Tell whether a reference is the folder of a bundle."""
+    return reference is not None and (Path(reference) / bundle.MANIFEST).is_file()
+
+
+def stage_settings(settings: tuple[str, ...], providers: tuple[str, ...], budget: float | None) -> tuple[str, ...]:
+    """Return the options of the command as settings of the stage, before those that were given by `--set`."""
+    chosen = []
+    if providers:
+        listed = ", ".join(f'"{provider}"' for provider in dict.fromkeys(providers))
+        chosen.append(f"verify.providers=[{listed}]")
+    if budget is not None:
+        chosen.append(f"verify.budget_s={budget}")
+    return (*chosen, *settings)
+
+
+def model(path: Path, foreign: Foreign, settings: tuple[str, ...]) -> tuple[Passport, Path]:
+    """Judge an ONNX file from elsewhere; return its passport and the folder with what was found."""
+    from stages.settings import apply
+    from stages.verify.foreign import verify_file
+
+    out = foreign.out or Path(f"verify-{path.stem}")
+    config = apply(_Configs(), settings).verify
+    observer = Console()
+    found = verify_file(
+        path,
+        torch=foreign.torch,
+        weights=foreign.weights,
+        against=foreign.against,
+        inputs=foreign.inputs,
+        config=config,
+        out=out,
+        observer=observer,
+    )
+    for line in verdict.lines(found.passport, path.name):
+        observer.say(line)
+    return found.passport, out
+
+
+def run(
+    reference: str | None, settings: tuple[str, ...], *, force: bool, runs: Path, data_root: Path
+) -> tuple[Passport, Path]:
+    """Make the verify stage of a run again, unless nothing has changed; return its passport and the run folder."""
+    try:
+        folder = walks.again(reference, "verify", settings, force=force, runs=runs, data_root=data_root)
+    except VerdictError as refusal:
+        folder = refusal.folder
+    return result.load(VerifyResult, folder).passport, folder
+
+
+def require(passport: Passport, where: Path) -> None:
+    """Raise `VerdictError` for a failing passport, so that the command exits with 1."""
+    if not passport:
+        names = ", ".join(check.name for check in passport.failures())
+        raise VerdictError(f"verification failed: {names}; see {where}", where)
+
+
+def reject_foreign(foreign: Foreign, reference: str | None) -> None:
+    """Raise `UsageError` when options for ONNX files were given with something else."""
+    if foreign:
+        raise UsageError(
+            f"{reference or 'the latest run'}: --torch, --weights, --against, --inputs and --out are for an ONNX file; "
+            "give one: pipeline verify model.onnx"
+        )

@@ -1,0 +1,125 @@
+"""What verification found, made ready for a page: the verdict in a sentence, tables and plots from `findings.json`."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deploy.passport import Passport
+from stages.dataset import Dataset
+from stages.report import plots
+from stages.report.figure import Figure, Table
+
+_PICTURED = 16
+_TABLES = (
+    (
+        "shapes",
+        "Shapes that were tried",
+        "Noise ratio by batch and size; the same rows must be decided alike in all of them.",
+    ),
+    ("hunt", "Inputs that were sought", "Searches for inputs that break the model: what they raised, and how far."),
+    ("placement", "Where the nodes run", "Nodes and arithmetic by provider, and copies between devices."),
+)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """A passport with the figures behind it; `blame` is empty for a passing verdict."""
+
+    passport: Passport
+    sentence: str
+    figures: tuple[Figure, ...]
+    tables: tuple[Table, ...]
+    blame: dict[str, Any]
+
+
+def read(passport: Passport, folder: Path, dataset: Dataset | None) -> Verification:
+    """Read what verify left in its folder; files that are not there are left out."""
+    findings = _read(folder / "findings.json")
+    blame = _read(folder / "blame.json")
+    figures: list[Figure] = []
+    tables: list[Table] = []
+    for provider, found in findings.items():
+        suffix = f" ({provider})" if len(findings) > 1 else ""
+        figures += _figures(found, suffix, dataset)
+        tables += _tables(found, suffix)
+    if blame.get("layers"):
+        caption = "Noise ratio at each tensor that every path crosses, from the input on; the fault is where it leaps."
+        figures.append(Figure("Divergence by layer", caption, plots.layers(blame["layers"], passport.limit)))
+    return Verification(passport, sentence(passport, findings), tuple(figures), tuple(tables), blame)
+
+
+def sentence(passport: Passport, findings: dict[str, Any]) -> str:
+    """Return the verdict in one sentence."""
+    where = " and ".join(passport.providers)
+    if not passport:
+        failed = ", ".join(check.name for check in passport.failures()) or "no check was made"
+        return f"Refused: on {where} this file does not answer as its reference does ({failed})."
+    decisions = next((found["decisions"] for found in findings.values() if "decisions" in found), None)
+    text = f"On {where} this file answers as its reference does, to within float32's own rounding"
+    if decisions is None:
+        return f"{text}."
+    bound = decisions.get("rate_bound")
+    rate = f": fewer than {100 * bound:.2g} % of decisions differ, at {decisions['confidence']:.0%}" if bound else ""
+    return f"{text}, and decides alike in all but {decisions['flips']} of {decisions['rows']:,} test rows{rate}."
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        plain = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return plain if isinstance(plain, dict) else {}
+
+
+def _figures(found: dict[str, Any], suffix: str, dataset: Dataset | None) -> Iterator[Figure]:
+    for output, figures in found.get("noise", {}).items():
+        caption = (
+            f"Distance to the float64 truth in units of the last place, {figures['values']:,} values: the file beside "
+            f"{found.get('yardstick', 'the yardstick')}. Noise ratio {figures['ratio']:.2f}, largest difference "
+            f"{figures['largest']:.1e}, cosine 1 - {max(0.0, 1 - figures['cosine']):.0e}."
+        )
+        yield Figure(f"Errors of {output}{suffix}", caption, plots.ulps(figures["ulps"], figures["ulps_yardstick"]))
+    flipped = found.get("decisions", {}).get("flipped", [])
+    if flipped and dataset is not None and dataset.info.sample_shape[-1] in (1, 3):
+        yield _pictures_of_flips(flipped[:_PICTURED], len(flipped), suffix, dataset)
+
+
+def _pictures_of_flips(shown: list[dict[str, Any]], total: int, suffix: str, dataset: Dataset) -> Figure:
+    labels = dataset.info.labels
+
+    def name(decision: Any) -> str:
+        return labels[decision] if isinstance(decision, int) and decision < len(labels) else str(decision)
+
+    titles = [f"{name(flip['expected'])}\nas {name(flip['found'])}\n{flip['margin']:.1e}" for flip in shown]
+    caption = f"{len(shown)} of {total}: what the network decides, what the file decides, and by what margin."
+    images = [dataset.test.inputs[flip["row"]] for flip in shown]
+    return Figure(f"Decisions that differ{suffix}", caption, plots.pictures(images, titles))
+
+
+def _tables(found: dict[str, Any], suffix: str) -> Iterator[Table]:
+    margins = found.get("decisions", {}).get("margins", [])
+    if margins:
+        caption = (
+            "Test rows by the margin of their decision; the first bin is within the noise, where rounding decides."
+        )
+        yield Table.of(f"Decisions by margin{suffix}", caption, margins)
+    for topic, title, caption in _TABLES:
+        for part, rows in _parts(found.get(topic)):
+            yield Table.of(f"{title}{': ' + part if part else ''}{suffix}", caption, rows)
+
+
+def _parts(value: Any) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield the tables in a topic: a list of rows, several of them by name, or single figures as one row."""
+    if isinstance(value, list) and value:
+        yield "", [row if isinstance(row, dict) else {"": row} for row in value]
+    elif isinstance(value, dict):
+        single = {key: item for key, item in value.items() if not isinstance(item, dict | list)}
+        if single:
+            yield "", [single]
+        for key, item in value.items():
+            if isinstance(item, list) and item:
+                yield key.replace("_", " "), [row if isinstance(row, dict) else {"": row} for row in item]
+            elif isinstance(item, dict) and item:
+                yield key.replace("_", " "), [item]

@@ -1,0 +1,142 @@
+"""Inputs made or sought to break the model: nasty ones from a list, values that are no numbers, and hunted ones."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from deploy import onnxfile
+from deploy.errors import OnnxwayError
+from deploy.passport import Check
+from stages.dataset import Array
+from stages.verify.cases import empty, nasty, unfinite
+from stages.verify.examination import Examination
+from stages.verify.hunt.budget import Budget
+from stages.verify.hunt.found import Found
+from stages.verify.hunt.judge import Judged, judge
+from stages.verify.hunt.search import Effort, Quarry, search
+from stages.verify.material import count, row
+from stages.verify.reference import Outputs, Transparent
+from stages.verify.worst import Batch
+
+_SEARCHING = 0.7  # part of the budget; the rest is for judging what was found
+_KEPT = 2  # rows of each search that become regression samples
+
+# ONNX Runtime's CPU kernels of these may drop a NaN, where torch passes it on: a faithful graph then hides it.
+_DROP_NAN = frozenset({"MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "Max", "Min", "LSTM", "GRU", "RNN"})
+
+
+def check(exam: Examination) -> Iterator[Check]:
+    """Yield the checks of nasty inputs, of hunted ones, of NaN and infinity where they can be fed, and of no rows.
+
+    Nothing is hunted on a model that the test rows refused already, nor without a budget.
+    """
+    findings = exam.findings["hunt"] = {}
+    yield _nasty(exam)
+    if any(spec.dtype.startswith("float") for spec in exam.reference.input.tensors):
+        yield _unfinite(exam, findings)
+    if exam.config.budget_s > 0 and _passed_so_far(exam):
+        yield _hunted(exam, findings)
+    yield _empty(exam)  # last, because a provider that trips over it may not run again
+
+
+def _nasty(exam: Examination) -> Check:
+    own = exam.reference.own if isinstance(exam.reference, Transparent) else {}
+    inputs = nasty(exam.reference.input, exam.sample(), own)
+    compared = [exam.compare([(feeds, exam.answer(feeds), name)]) for name, feeds in inputs]
+    rows = sum(group.rows for group in compared)
+    detail = f"{rows} inputs: checkerboards, stripes, single pixels, denormals, sizes around the network's own"
+    return exam.group("nasty inputs", compared, detail)
+
+
+def _passed_so_far(exam: Examination) -> bool:
+    ratios = exam.findings.get("ratios", {}).values()
+    flips = exam.test.flips(exam.tie_margin)[0] if exam.test else 0
+    return all(ratio <= exam.config.limit for ratio in ratios) and not flips
+
+
+def _hunted(exam: Examination, findings: dict[str, Any]) -> Check:
+    begun = time.monotonic()
+    budget = Budget(exam.config.budget_s)
+    quarry = Quarry(exam.reference, exam.answer, exam.sample(), exam.noise, 4 * exam.tie_margin)
+    found = list(search(quarry, budget.part(_SEARCHING), Effort()))
+    judged = list(judge(exam, found, budget))
+    exam.hunted += _best(exam, judged)
+    findings["searches"] = [_told(part) for part in found]
+    findings["layers"] = sorted({layer for part in found for layer in part.layers()})
+    findings["kept"] = [batch.where for batch in exam.hunted]
+    findings["seconds"] = round(time.monotonic() - begun, 2)
+    groups = list({id(one.group): one.group for one in judged}.values())
+    detail = f"{len(judged)} inputs sought for {', '.join(dict.fromkeys(part.kind for part in found))}"
+    return exam.group("hunted inputs", groups, detail)
+
+
+def _told(found: Found) -> dict[str, Any]:
+    """Return what a search reached, as JSON values."""
+    best = int(np.argmax(found.after))
+    return {
+        "kind": found.kind,
+        "rows": count(found.feeds),
+        "steps": found.steps,
+        "before": _number(found.before.max()),
+        "after": _number(found.after.max()),
+        "best": found.what[best],
+    }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _best(exam: Examination, judged: list[Judged]) -> list[Batch]:
+    """Return the best rows of each search that another machine can repeat.
+
+    That is: no tie within the noise that the row itself has, and no noise so large that it would hide all others'.
+    """
+    kept: dict[str, list[Batch]] = {}
+    for one in sorted(judged, key=lambda one: -one.found.after[one.number]):
+        quiet = all(noise <= exam.config.limit / 2 * exam.noise[name] for name, noise in one.group.noise().items())
+        rows = kept.setdefault(one.found.kind, [])
+        if quiet and one.margin > 2 * exam.tie_margin_of(one.group) and len(rows) < _KEPT:
+            where = f"hunted for {one.found.kind} ({one.found.what[one.number]})"
+            rows.append(Batch(one.group.worst_ratio(exam.noise), row(one.found.feeds, one.number), where))
+    return [batch for rows in kept.values() for batch in rows]
+
+
+def _unfinite(exam: Examination, findings: dict[str, Any]) -> Check:
+    """Check that NaN and infinity stay in their own row, and come out where the twin lets them out."""
+    lossy = sorted(_DROP_NAN & set(onnxfile.inspect(exam.model.read_bytes()).operators))
+    wrong, hidden = [], 0
+    for name, feeds in unfinite(exam.reference.input, exam.sample()):
+        with np.errstate(all="ignore"):
+            truth, found = exam.reference.truth(feeds), exam.answer(feeds)
+        expected, seen = _finite_rows(truth), _finite_rows(found)
+        if (expected & ~seen).any():
+            wrong.append(f"{name}: a row that is finite in float64 is not")
+        hidden += int((~expected & seen).sum())
+        if (~expected & seen).any() and not lossy:
+            wrong.append(f"{name}: the answer is finite where float64's is not")
+    findings["hidden"] = hidden
+    detail = (
+        f"they stay in their row, as in the twin; {hidden} hidden by {', '.join(lossy)}"
+        if hidden
+        else ("they come out of the rows that hold them, as in the twin, and of no other")
+    )
+    return Check("NaN and infinity", not wrong, detail=wrong[0] if wrong else detail)
+
+
+def _finite_rows(outputs: Outputs) -> Array:
+    real = [array.reshape(len(array), -1) for array in outputs.values() if array.dtype.kind == "f"]
+    finite: Array = np.all([np.isfinite(array).all(1) for array in real], axis=0)
+    return finite
+
+
+def _empty(exam: Examination) -> Check:
+    """Check that a batch of no rows is answered with none, or refused in words; servers never send one."""
+    try:
+        found = exam.answer(empty(exam.sample()))
+    except OnnxwayError as error:
+        return Check("empty batch", True, detail=f"refused: {error}")
+    wrong = [f"{name} has shape {array.shape}" for name, array in found.items() if array.shape[:1] != (0,)]
+    return Check("empty batch", not wrong, detail=wrong[0] if wrong else "no rows in, no rows out")

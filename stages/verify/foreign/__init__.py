@@ -1,0 +1,63 @@
+"""Models that were not trained here: a torch module of the user's own, or another ONNX file, as the reference."""
+
+from pathlib import Path
+
+from deploy import files
+from deploy.errors import UsageError
+from deploy.schema import to_plain
+from stages import report
+from stages.observer import Observer
+from stages.recipe import VerifyConfig
+from stages.verify.certify import Verdict, certify
+from stages.verify.foreign.model import ModelReference
+from stages.verify.foreign.module import ModuleReference, load_module
+from stages.verify.foreign.signature import material, signatures
+from stages.verify.reference import Reference
+
+
+def verify_file(
+    model: Path,
+    *,
+    torch: str | None = None,
+    weights: Path | None = None,
+    against: Path | None = None,
+    inputs: str | None = None,
+    config: VerifyConfig,
+    out: Path,
+    observer: Observer | None = None,
+) -> Verdict:
+    """Judge any ONNX file against a torch module (`torch`, with `weights`) or another ONNX file (`against`).
+
+    inputs    see `signature.material`
+    out       folder for passport.json and findings.json
+
+    Raises `UsageError` or `VerifyError` when the question itself is wrong; a fault of the model is a failing verdict.
+    """
+    if (torch is None) == (against is None):
+        raise UsageError(f"{model}: give what it is judged against: --torch package.module:build, or --against b.onnx")
+    if weights is not None and torch is None:
+        raise UsageError("--weights belongs to --torch; an ONNX file has its own")
+    taken, answered = signatures(model)
+    reference: Reference
+    if against is not None:
+        _require_alike(model, against)
+        reference = ModelReference(against, taken, answered)
+    else:
+        assert torch is not None
+        reference = ModuleReference(load_module(torch, weights), taken, answered)
+    verdict = certify(model, reference, material(taken, inputs), config, opset=None, observer=observer)
+    out.mkdir(parents=True, exist_ok=True)
+    files.write_json(out / "findings.json", verdict.findings)
+    files.write_json(out / "passport.json", to_plain(verdict.passport))
+    report.write_verdict(model.name, verdict.passport, out)
+    return verdict
+
+
+def _require_alike(model: Path, against: Path) -> None:
+    """Raise `UsageError` unless both files take and answer the same tensors (names, dtypes, ranks, in order)."""
+    for role, ours, theirs in zip(("inputs", "outputs"), signatures(model), signatures(against), strict=True):
+        first, second = ([(t.name, t.dtype, len(t.shape)) for t in side.tensors] for side in (ours, theirs))
+        if first != second:
+            raise UsageError(
+                f"--against {against}: its {role} (name, dtype, rank) are {second}, those of {model} {first}"
+            )

@@ -1,0 +1,93 @@
+"""Another ONNX file as the reference: `--against b.onnx`, in float64 by onnx's numpy evaluator."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import AttributeProto, GraphProto, TensorProto, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from deploy.bundle import Signature
+from deploy.providers import open_session
+from stages.dataset import Array
+from stages.errors import VerifyError
+from stages.recipe import Precision
+from stages.verify.foreign.decision import deciding_output, largest_column
+from stages.verify.reference import Feeds, Outputs, Reference
+from stages.verify.stated import Stated, stated_noise
+
+_HALVES = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+
+
+class ModelReference:
+    """The truth is the file with all its real numbers in float64; the yardstick is ONNX Runtime, not optimized."""
+
+    yardstick = "ONNX Runtime on the reference, not optimized"
+
+    def __init__(self, path: Path, inputs: Signature, outputs: Signature) -> None:
+        self.input, self.output = inputs, outputs
+        self._path = path
+        self._proto = onnx.load(path)
+        self._evaluator = ReferenceEvaluator(in_float64(self._proto))
+        self._session = open_session(path, "cpu", optimize="none")
+        self._deciding = deciding_output(outputs)
+
+    def at(self, precision: Precision) -> Reference:
+        """Return this reference; for lower precisions, which no session can imitate, one with a stated bound."""
+        return self if precision == "fp32" else Stated(self, stated_noise(self._proto, precision))
+
+    def truth(self, feeds: Feeds) -> Outputs:
+        """Return float64 outputs by name."""
+        exact = {name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in feeds.items()}
+        try:
+            values = self._evaluator.run(None, exact)
+        except Exception as error:
+            raise VerifyError(
+                f"{self._path}: onnx's numpy evaluator cannot run it in float64 "
+                f"({str(error).partition(chr(10))[0][:200]}); compare with the torch module instead: --torch"
+            ) from error
+        names = self._evaluator.output_names
+        return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
+
+    def rounded(self, feeds: Feeds) -> Outputs:
+        """Return float32 outputs by name."""
+        return self._session.run(feeds)
+
+    def decide(self, outputs: Outputs) -> tuple[Array, Array]:
+        """Return the largest column of the deciding output, and its lead."""
+        return largest_column(outputs, self._deciding)
+
+
+def in_float64(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model with every real-valued tensor, constant and cast in float64; it runs in numpy only."""
+    exact = onnx.ModelProto()
+    exact.CopyFrom(proto)
+    for graph in _graphs(exact.graph):
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            if value.type.tensor_type.elem_type in _HALVES:
+                value.type.tensor_type.elem_type = TensorProto.DOUBLE
+        for tensor in graph.initializer:
+            _widen(tensor)
+        for node in graph.node:
+            for attribute in node.attribute:
+                if attribute.type == AttributeProto.TENSOR:
+                    _widen(attribute.t)
+                elif attribute.name in ("to", "dtype") and attribute.i in _HALVES:
+                    attribute.i = TensorProto.DOUBLE
+    return exact
+
+
+def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.GRAPH:
+                yield from _graphs(attribute.g)
+            for inner in attribute.graphs:
+                yield from _graphs(inner)
+
+
+def _widen(tensor: TensorProto) -> None:
+    if tensor.data_type in _HALVES:
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))

@@ -1,0 +1,90 @@
+"""What a search hands back, and the arithmetic of inputs that all searches share."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from deploy.bundle import Signature, TensorSpec
+from stages.dataset import Array
+from stages.verify.material import count, row
+from stages.verify.reference import Feeds
+
+
+@dataclass(frozen=True)
+class Found:
+    """Rows of one search, all of one shape.
+
+    kind       activations, divergence, margins or answers
+    what       what was sought in each row, in words
+    before, after    each row's score (N,): of its seed, and reached; never lower
+    steps      that the search took
+    selected   by the model's own errors: then a row proves nothing, and rows beside it are judged instead
+    """
+
+    kind: str
+    feeds: Feeds
+    what: tuple[str, ...]
+    before: Array
+    after: Array
+    steps: int
+    selected: bool = False
+
+    def layers(self) -> set[str]:
+        """Return the layers that were driven further than any seed did."""
+        risen = [words for words, after in zip(self.what, self.after, strict=True) if after > 1]
+        return {part.partition(" value of ")[2] for words in risen for part in words.split("; ")} - {""}
+
+    def best(self, most: int) -> "Found":
+        """Return the rows that rose highest, at most so many."""
+        chosen = np.argsort(-self.after, kind="stable")[:most]
+        feeds = {name: array[chosen] for name, array in self.feeds.items()}
+        what = tuple(self.what[number] for number in chosen)
+        return replace(self, feeds=feeds, what=what, before=self.before[chosen], after=self.after[chosen])
+
+
+def bounds(spec: TensorSpec, values: Array) -> tuple[float, float]:
+    """Return the smallest and the largest value that an input may have: as promised, else as seen."""
+    return spec.range or (float(values.min()), float(values.max()))
+
+
+def settle(values: Array, spec: TensorSpec, low: float, high: float) -> Array:
+    """Return values as the input can hold them: clipped to its range, rounded when they are whole numbers."""
+    clipped = np.clip(values, low, high)
+    dtype = np.dtype(spec.dtype)
+    return (clipped.round() if dtype.kind in "iu" else clipped).astype(dtype)
+
+
+def neighbours(feeds: Feeds, signature: Signature, each: int, generator: np.random.Generator) -> Feeds:
+    """Return every row of a batch with `each` others a hair beside it behind it: same fault, other rounding.
+
+    A tenth of the values moves: whole numbers by 1, real ones by up to a thousandth of the range.
+    """
+    made = {}
+    for spec in signature.tensors:
+        values = np.repeat(feeds[spec.name], 1 + each, axis=0)
+        low, high = bounds(spec, values)
+        step = 1.0 if values.dtype.kind in "iu" else (high - low) / 1000
+        moves = generator.choice([-step, step], values.shape) * (generator.random(values.shape) < 0.1)
+        moves[:: 1 + each] = 0
+        made[spec.name] = settle(values + moves, spec, low, high)
+    return made
+
+
+def chosen(first: Array, one: Feeds, other: Feeds) -> Feeds:
+    """Return the rows of `one` where `first` (N,) is true, else those of `other`."""
+    return {name: np.where(by_row(first, array), array, other[name]) for name, array in one.items()}
+
+
+def by_row(values: Array, like: Array) -> Array:
+    """Return one value a row (N,), shaped to go with an array of rows."""
+    return values.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def joined(parts: list[Feeds]) -> Feeds:
+    """Return batches of one row shape as one batch."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def rows(feeds: Feeds) -> list[Feeds]:
+    """Return each row of a batch as a batch."""
+    return [row(feeds, number) for number in range(count(feeds))]

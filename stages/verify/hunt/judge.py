@@ -1,0 +1,65 @@
+"""What was found, put to the model: in groups of rows large enough that luck decides nothing."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from stages.verify.compare import Comparison
+from stages.verify.examination import Examination
+from stages.verify.hunt.budget import Budget
+from stages.verify.hunt.found import Found, neighbours
+from stages.verify.material import count, row
+
+GROUP = 8
+"""Rows whose errors and noise are set against each other. Of one row alone, noise is now and then small by luck, and a
+search finds that row; of 8 and 8 numbers, one rms is 8 times the other once in a million times (F distribution)."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A found row and the comparison of the group that it is in; `margin` is the reference's."""
+
+    found: Found
+    number: int
+    group: Comparison
+    margin: float
+
+
+def judge(exam: Examination, found: list[Found], budget: Budget, seed: int = 0) -> Iterator[Judged]:
+    """Yield every row that was found, tried on the model with up to 7 neighbours, as many as there is time for.
+
+    A row that was chosen for the model's error is only the centre of its neighbours: the largest of many errors is
+    large on an honest model too, and beside it they are as they always are.
+
+    When there is time for none, rows of one search form the groups; when not even for that, the best rows do.
+    """
+    found = [part for part in found if count(part.feeds)]
+    if not found:
+        return
+    generator = np.random.default_rng(seed)
+    begun = time.monotonic()
+    exam.compare([(row(found[0].feeds, 0), exam.answer(row(found[0].feeds, 0)), "first")])
+    affordable = budget.affords(time.monotonic() - begun)
+    most = max(1, affordable // len(found))
+    found = [part.best(most) for part in found]
+    total = sum(count(part.feeds) for part in found)
+    each = min(GROUP - 1, max(0, affordable // total - 1))
+    for part in found:
+        yield from _judged(exam, part, each, generator)
+
+
+def _judged(exam: Examination, found: Found, each: int, generator: np.random.Generator) -> Iterator[Judged]:
+    rows = count(found.feeds)
+    crowd = neighbours(found.feeds, exam.reference.input, each + found.selected, generator)
+    if found.selected:  # the first of each: the row itself
+        crowd = {name: array[np.arange(len(array)) % (each + 2) > 0] for name, array in crowd.items()}
+    groups = max(1, rows * (1 + each) // GROUP)
+    for numbers in np.array_split(np.arange(rows), min(groups, rows)):
+        begin, end = numbers[0] * (1 + each), (numbers[-1] + 1) * (1 + each)
+        feeds = {name: array[begin:end] for name, array in crowd.items()}
+        group = exam.compare([(feeds, exam.answer(feeds), f"hunted for {found.kind}")])
+        margins = group.decisions().margins[:: 1 + each] if group.decided else np.zeros(len(numbers))
+        for number, margin in zip(numbers, margins, strict=True):
+            yield Judged(found, int(number), group, float(margin))

@@ -1,0 +1,69 @@
+"""`pipeline verify` for ONNX files from elsewhere, and what it prints."""
+
+import json
+import shutil
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from tests.pipeline.conftest import COLOURS, Invoke
+
+QUICK = ("--inputs", "image=9,7,3:0..255", "--set", "verify.rows=64", "--set", "verify.max_batch=8", "--budget", "0")
+
+
+@pytest.fixture
+def models(workplace: Path) -> Path:
+    """`a.onnx`, and `b.onnx` with other weights, in the current folder."""
+    shutil.copyfile(COLOURS / "model.onnx", workplace / "a.onnx")
+    model = onnx.load(workplace / "a.onnx")
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 4:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * 1.01, tensor.name))
+    onnx.save(model, workplace / "b.onnx")
+    return workplace
+
+
+def test_a_file_against_itself_passes(invoke: Invoke, models: Path) -> None:
+    done = invoke("verify", "a.onnx", "--against", "a.onnx", *QUICK)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout == "verify-a\n"
+    assert "pass  form" in done.stderr
+    assert "verified on cpu with 256 rows: a.onnx answers as its reference does" in done.stderr
+    for name in ("passport.json", "findings.json", "report.html"):
+        assert (models / "verify-a" / name).is_file()
+
+
+def test_another_file_is_refused_with_exit_code_1(invoke: Invoke, models: Path) -> None:
+    done = invoke("verify", "b.onnx", "--against", "a.onnx", *QUICK, "--out", "found")
+    assert done.exit_code == 1
+    assert "FAIL  noise of probabilities" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("Error: verification failed: noise of probabilities")
+    assert "Refused: on cpu this file does not answer" in (models / "found" / "report.html").read_text()
+
+
+def test_the_passport_as_json_is_all_of_stdout(invoke: Invoke, models: Path) -> None:
+    for model, code in (("a.onnx", 0), ("b.onnx", 1)):
+        done = invoke("verify", model, "--against", "a.onnx", *QUICK, "--json")
+        assert done.exit_code == code
+        passport = json.loads(done.stdout)
+        assert all(check["passed"] for check in passport["checks"]) is (code == 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("a.onnx",), "give what it is judged against"),
+        (("none.onnx", "--against", "a.onnx"), "no such file"),
+        (("a.onnx", "--against", "a.onnx", "--set", "train.epochs=1"), "no such key 'train'"),
+        (("a.onnx", "--against", "a.onnx", "--set", "verify.row=1"), "did you mean 'rows'"),
+        (("a.onnx", "--against", "a.onnx", "--inputs", "picture=3"), "the model has no input 'picture'"),
+        (("runs/some", "--against", "a.onnx"), "are for an ONNX file"),
+    ],
+)
+def test_a_wrong_question_is_one_line(invoke: Invoke, models: Path, arguments: tuple[str, ...], words: str) -> None:
+    done = invoke("verify", *arguments)
+    assert done.exit_code in (1, 2)
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
