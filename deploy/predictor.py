@@ -237,7 +237,7 @@ def _load(folder: Path, trusted_key: Path | str | None, *, unverified: bool) -> 
     source = bundle.load(folder, unverified=unverified)
     if signed != source.manifest.files | {bundle.MANIFEST: source.digest}:
         raise BundleError(
-            f"{folder}: holds files that are signed, but not listed in the manifest; copy the bundle again"
+            f"{folder}: holds files that are signed, but not listed in the manifest, or changed; fetch the bundle again"
         )
     return source
 

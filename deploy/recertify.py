@@ -117,7 +117,7 @@ def _together(session: Session, golden: Sequence[Sample]) -> list[dict[str, Arra
         batch = numbers if len(numbers) > 1 else numbers * _REPEATED
         inputs = {name: np.concatenate([golden[n].inputs[name] for n in batch]) for name in golden[batch[0]].inputs}
         answers, start = session.run(inputs), 0
-        for number in numbers:
+        for number in batch:  # of copies, the last one counts: it has neighbours before it
             stop = start + _rows(golden[number])
             found[number] = {name: array[start:stop] for name, array in answers.items()}
             start = stop

@@ -20,8 +20,7 @@ from deploy.errors import BundleError
 
 SIGNATURE = "model.sig"
 
-_STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-_PREDICATE_TYPE = "https://model_signing/signature/v1.0"
+_KINDS = {"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://model_signing/signature/v1.0"}
 
 
 def sign(folder: Path | str, key: Path | str, *, password: str | None = None) -> Path:
@@ -64,9 +63,8 @@ def check(folder: Path | str, trusted_key: Path | str, *, signature: Path | str 
 def _statement(name: str, digests: dict[str, str]) -> dict[str, Any]:
     resources = [{"name": n, "algorithm": "sha256", "digest": digest} for n, digest in sorted(digests.items())]
     return {
-        "_type": _STATEMENT_TYPE,
+        **_KINDS,
         "subject": [{"name": name, "digest": {"sha256": _root(resources)}}],
-        "predicateType": _PREDICATE_TYPE,
         "predicate": {
             "serialization": {
                 "method": "files",
@@ -89,24 +87,22 @@ def _resources(path: Path, payload: bytes) -> dict[str, str]:
 
     What it says to ignore is not ignored: every file but the signature itself must be among its resources.
     """
+    unreadable = BundleError(f"{path}: its statement is no list of files with their SHA-256; sign the bundle again")
     try:
         statement = json.loads(payload)
-        kinds = (statement["_type"], statement["predicateType"])
-        predicate, (subject,) = statement["predicate"], statement["subject"]
-        resources = predicate["resources"] if kinds == (_STATEMENT_TYPE, _PREDICATE_TYPE) else []
+        kinds = {key: statement[key] for key in _KINDS}
+        predicate, subjects = statement["predicate"], statement["subject"]
+        if kinds != _KINDS:
+            raise BundleError(f"{path}: states {kinds}, expected {_KINDS}; sign the bundle again")
+        resources = predicate["resources"]
         digests = {str(entry["name"]): str(entry["digest"]) for entry in resources}
-        whole = (
-            predicate.get("serialization", {}).get("method") == "files"
-            and all(entry["algorithm"] == "sha256" for entry in resources)
-            and len(digests) == len(resources)
-            and subject["digest"]["sha256"] == _root(resources)
-        )
+        plain = predicate["serialization"]["method"] == "files" and len(digests) == len(resources)
+        hashed = all(entry["algorithm"] == "sha256" for entry in resources)
+        whole = [subject["digest"]["sha256"] for subject in subjects] == [_root(resources)]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        kinds, whole = (_STATEMENT_TYPE, _PREDICATE_TYPE), False
-    if kinds != (_STATEMENT_TYPE, _PREDICATE_TYPE):
-        raise BundleError(f"{path}: states {kinds[1]!r}, expected {_PREDICATE_TYPE!r}; sign the bundle again")
-    if not whole:
-        raise BundleError(f"{path}: its statement is no list of files with their SHA-256; sign the bundle again")
+        raise unreadable from None
+    if not (plain and hashed and whole):
+        raise unreadable
     return digests
 
 

@@ -60,6 +60,12 @@ provider = click.option(
     show_default=True,
     help="Execution provider; an error when it is not really used.",
 )
+trusted_key = click.option(
+    "--trusted-key",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="PEM",
+    help="Public key; refuse a bundle that its private half did not sign.",
+)
 
 
 def example(*lines: str) -> str:

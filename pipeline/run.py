@@ -47,11 +47,15 @@ class VerdictError(OnnxwayError):
 
 @dataclass(frozen=True)
 class Work:
-    """What a walk is made on, and who hears of it. `data` is read once, when a stage first needs it."""
+    """What a walk is made on, and who hears of it. `data` is read once, when a stage first needs it.
+
+    sign    private key for the bundle; what is signed is packaged anew
+    """
 
     recipe: Recipe
     data_root: Path
     observer: Observer = field(default_factory=Observer)
+    sign: Path | None = None
 
     @cached_property
     def data(self) -> "Dataset":
@@ -84,13 +88,20 @@ def _check_components(recipe: Recipe) -> None:
 
 
 def redo(
-    folder: RunFolder, stage: str, settings: tuple[str, ...], *, data_root: Path, observer: Observer, force: bool
+    folder: RunFolder,
+    stage: str,
+    settings: tuple[str, ...],
+    *,
+    data_root: Path,
+    observer: Observer,
+    force: bool,
+    sign: Path | None = None,
 ) -> Result:
     """Make one later stage of a run again, from the results before it, as it was configured there and by `--set`."""
     before = list(STAGES)[list(STAGES).index(stage) - 1]
     folder.result(before)  # says what to run first
-    work = Work(configured(folder, stage, settings), data_root, observer)
-    return _walk(work, folder, [stage], force)
+    work = Work(configured(folder, stage, settings), data_root, observer, sign)
+    return _walk(work, folder, [stage], force or sign is not None)
 
 
 def configured(folder: RunFolder, stage: str, settings: tuple[str, ...]) -> Recipe:
@@ -204,7 +215,7 @@ def _call(work: Work, folder: RunFolder, name: str, out: Path, observer: Observe
     else:
         traced = {"mlflow_run": mlflow_run} if mlflow_run else {}
         verified = folder.result("verify")
-        result = stage.run(work.recipe.package, verified, work.data, out, observer, provenance=traced)
+        result = stage.run(work.recipe.package, verified, work.data, out, observer, provenance=traced, sign=work.sign)
     return result
 
 

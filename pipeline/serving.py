@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from deploy.providers import Provider
 
 
-def predictor(reference: str, provider: str, runs: Path) -> "Predictor":
+def predictor(reference: str, provider: str, runs: Path, trusted_key: Path | None) -> "Predictor":
     """Load the bundle behind a reference, strictly on a provider."""
     import onnxruntime
 
     from deploy.predictor import Predictor
 
     onnxruntime.set_default_logger_severity(4)  # its lines say less than the errors of deploy
-    return Predictor.load(bundle_folder(reference, runs), cast("Provider", provider))
+    return Predictor.load(bundle_folder(reference, runs), cast("Provider", provider), trusted_key=trusted_key)
 
 
-def serve(reference: str | None, provider: str, runs: Path, *, host: str, port: int) -> None:
+def serve(reference: str | None, provider: str, runs: Path, trusted_key: Path | None, *, host: str, port: int) -> None:
     """Serve the bundle behind a reference until somebody stops the process."""
     import onnxruntime
 
@@ -31,4 +31,4 @@ def serve(reference: str | None, provider: str, runs: Path, *, host: str, port: 
     folder = bundle_folder(reference, runs)
     if reference in (None, LATEST):
         Console().say(f"latest run: {folder}")
-    serve_bundles([folder], cast("Provider", provider), host=host, port=port)
+    serve_bundles([folder], cast("Provider", provider), trusted_key=trusted_key, host=host, port=port)

@@ -2,16 +2,21 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from deploy import bundle
 from deploy.errors import UsageError
-from deploy.passport import Passport
+from deploy.passport import Passport, Recertification
 from pipeline import verdict, walks
 from pipeline.console import Console
+from pipeline.references import bundle_folder
 from pipeline.run import VerdictError
 from stages import result
 from stages.recipe import VerifyConfig
 from stages.result import VerifyResult
+
+if TYPE_CHECKING:
+    from deploy.providers import Provider
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,23 @@ def model(path: Path, foreign: Foreign, settings: tuple[str, ...]) -> tuple[Pass
     return found.passport, out
 
 
+def served(
+    reference: str, runs: Path, providers: tuple[str, ...], trusted_key: Path | None
+) -> tuple[list[Recertification], Path]:
+    """Certify a bundle on this machine for each provider, without torch; return what was found, and the bundle."""
+    from deploy import recertify, signing
+
+    folder = bundle_folder(reference, runs)
+    if trusted_key is not None:
+        signing.check(folder, trusted_key)
+    found = [recertify.recertify(folder, cast("Provider", name)) for name in providers or ("cpu",)]
+    observer = Console()
+    for record in found:
+        for line in recertify.render(record).splitlines():
+            observer.say(line)
+    return found, folder
+
+
 def run(
     reference: str | None, settings: tuple[str, ...], *, force: bool, runs: Path, data_root: Path
 ) -> tuple[Passport, Path]:
@@ -90,8 +112,8 @@ def run(
     return result.load(VerifyResult, folder).passport, folder
 
 
-def require(passport: Passport, where: Path) -> None:
-    """Raise `VerdictError` for a failing passport, so that the command exits with 1."""
+def require(passport: Passport | Recertification, where: Path) -> None:
+    """Raise `VerdictError` for a failing verdict, so that the command exits with 1."""
     if not passport:
         names = ", ".join(check.name for check in passport.failures())
         raise VerdictError(f"verification failed: {names}; see {where}", where)

@@ -27,12 +27,19 @@ def walk(
 
 
 def again(
-    reference: str | None, stage: str, changes: tuple[str, ...], *, force: bool, runs: Path, data_root: Path
+    reference: str | None,
+    stage: str,
+    changes: tuple[str, ...],
+    *,
+    force: bool,
+    runs: Path,
+    data_root: Path,
+    sign: Path | None = None,
 ) -> Path:
     """Make one stage of a run; without a reference of the latest one, which is said; return the run folder."""
     observer = Console()
     folder = run_folder(reference, runs)
     if reference in (None, LATEST):
         observer.say(f"latest run: {folder.path}")
-    run.redo(folder, stage, changes, data_root=data_root, observer=observer, force=force)
+    run.redo(folder, stage, changes, data_root=data_root, observer=observer, force=force, sign=sign)
     return folder.path

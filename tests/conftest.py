@@ -112,6 +112,25 @@ def colour_bundle(tmp_path_factory: pytest.TempPathFactory, colour_run: Any, col
     return package.run(PackageConfig(), colour_run, colour_data, folder).bundle
 
 
+@pytest.fixture(scope="session")
+def key_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Private and public key (P-256) as PEM files."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    folder = tmp_path_factory.mktemp("keys")
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    (folder / "private.pem").write_bytes(private)
+    (folder / "public.pem").write_bytes(public)
+    return folder / "private.pem", folder / "public.pem"
+
+
 @pytest.fixture
 def flip_byte() -> Callable[[Path, int], None]:
     """A function that changes one byte of a file in place."""

@@ -19,8 +19,11 @@ from pipeline import options
 @click.argument("pictures", metavar="PICTURE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @options.provider
+@options.trusted_key
 @options.runs
-def command(reference: str, pictures: tuple[Path, ...], as_json: bool, provider: str, runs: Path) -> None:
+def command(
+    reference: str, pictures: tuple[Path, ...], as_json: bool, provider: str, trusted_key: Path | None, runs: Path
+) -> None:
     """Answer for pictures with a verified bundle.
 
     REF is a bundle, a run folder, runs:/<id>, models:/<name>@<alias> or models:/<name>/<version>. A picture that cannot
@@ -29,7 +32,7 @@ def command(reference: str, pictures: tuple[Path, ...], as_json: bool, provider:
     from pipeline.serving import predictor
 
     bad = 0
-    with predictor(reference, provider, runs) as loaded:
+    with predictor(reference, provider, runs, trusted_key) as loaded:
         for picture in pictures:
             try:
                 answer = loaded.predict(picture).to_dict()

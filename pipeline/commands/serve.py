@@ -16,8 +16,9 @@ from pipeline import options
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
 @options.provider
+@options.trusted_key
 @options.runs
-def command(reference: str | None, host: str, port: int, provider: str, runs: Path) -> None:
+def command(reference: str | None, host: str, port: int, provider: str, trusted_key: Path | None, runs: Path) -> None:
     """Serve a verified bundle over HTTP (Open Inference Protocol v2).
 
     REF is a bundle, a run folder, runs:/<id>, models:/<name>@<alias> or models:/<name>/<version>; by default the latest
@@ -25,4 +26,4 @@ def command(reference: str | None, host: str, port: int, provider: str, runs: Pa
     """
     from pipeline.serving import serve
 
-    serve(reference, provider, runs, host=host, port=port)
+    serve(reference, provider, runs, trusted_key, host=host, port=port)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from deploy import bundle, files, samples
+from deploy import bundle, files, samples, signing
 from deploy.bundle import Manifest, Variant
 from deploy.errors import BundleError
 from deploy.samples import Sample
@@ -31,8 +31,11 @@ def run(
     observer: Observer | None = None,
     *,
     provenance: Mapping[str, str] | None = None,
+    sign: Path | None = None,
 ) -> PackageResult:
     """Write `out/bundle`; `provenance` is added to the manifest's own (an MLflow run, a ticket).
+
+    sign    private key (PEM) with which the bundle is signed, see `deploy.signing`
 
     Raises `BundleError` without a passing passport for exactly this file; an older bundle then stays as it was.
     """
@@ -62,6 +65,8 @@ def run(
     written = bundle.load(out / "bundle")
     if written.manifest.files["model.onnx"] != verified.passport.model_sha256:
         raise BundleError(f"{model}: changed while it was packaged; run again: pipeline package")
+    if sign is not None:
+        signing.sign(written.folder, sign)
     observer.say(f"bundle: {written.folder}, {sum(f.stat().st_size for f in written.folder.iterdir()) / 1e6:.2f} MB")
     return result.save(
         PackageResult(

@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from deploy.errors import BundleError
 from deploy.passport import Check, Passport
-from deploy.samples import Sample, load, replay, save
+from deploy.samples import Sample, compare, load, replay, save
 
 PASSPORT = Passport("0" * 64, (Check("parity", True),), {"y": 1e-3}, 8.0, 1000, ("cpu",), "now")
 ALLOWED = 2 * 8.0 * 1e-3
@@ -112,3 +113,65 @@ def test_an_output_without_noise_is_refused() -> None:
     passport = Passport("0" * 64, (Check("parity", True),), {}, 8.0, 1000, ("cpu",), "now")
     with pytest.raises(BundleError, match="'y' has no noise in the passport"):
         replay(answering(), SAMPLES, passport)  # type: ignore[arg-type]
+
+
+def referenced(sample: Sample, *, note: str = "row: 1", error: float = 0.0, own: float = 0.0) -> Sample:
+    """The sample with a truth that its stored answers are `error` away from, and torch float32's `own` away."""
+    exact = {"y": sample.outputs["y"].astype(np.float64) + error, "k": sample.outputs["k"]}
+    rounded = {"y": (exact["y"] + own).astype(np.float32), "k": sample.outputs["k"]}
+    return dataclasses.replace(sample, reference=exact, rounded=rounded, note=note)
+
+
+def test_references_and_notes_go_there_and_back(tmp_path: Path) -> None:
+    save(tmp_path / "samples.npz", [referenced(sample, note=f"edge: {n}") for n, sample in enumerate(SAMPLES)])
+    stored = load(tmp_path / "samples.npz")
+    assert [sample.note for sample in stored] == ["edge: 0", "edge: 1", "edge: 2"]
+    assert not any(sample.real for sample in stored)
+    assert stored[1].reference["y"].dtype == np.float64
+    assert stored[1].rounded["y"].dtype == np.float32
+    with np.load(tmp_path / "samples.npz", allow_pickle=False) as archive:
+        assert {"0/ref/y", "0/ref/k", "0/rounded/y", "0/note"} <= set(archive.files)
+
+
+@pytest.mark.parametrize("key", ["0/ref", "0/note/more", "note", "0/note"])
+def test_odd_entries_are_refused(tmp_path: Path, key: str) -> None:
+    np.savez(tmp_path / "s.npz", **{"0/in/x": np.zeros(1), "0/out/y": np.zeros(1), key: np.zeros(2)})
+    with pytest.raises(BundleError, match="no golden samples"):
+        load(tmp_path / "s.npz")
+
+
+def verdicts(run: object, samples: list[Sample]) -> dict[str, bool]:
+    answers = [run(sample.inputs) for sample in samples]  # type: ignore[operator]
+    return {check.name: check.passed for check in compare(samples, answers, PASSPORT)}
+
+
+@pytest.mark.parametrize(("factor", "holds"), [(0.99, True), (1.01, False), (-1.01, False)])
+def test_against_the_truth_the_limit_is_the_passports(factor: float, holds: bool) -> None:
+    found = verdicts(answering(), [referenced(sample, error=factor * 8e-3) for sample in SAMPLES])
+    assert found == {"y": True, "k": True, "y against float64": holds, "k against float64": True}
+
+
+def test_decisions_must_be_those_of_the_truth() -> None:
+    samples = [referenced(sample) for sample in SAMPLES]
+    samples[1].reference["k"] = samples[1].reference["k"] + 1
+    assert not verdicts(answering(), samples)["k against float64"]
+    with pytest.raises(BundleError, match="'k against float64' differs in 2 of 8 values"):
+        replay(answering(), samples, PASSPORT)  # type: ignore[arg-type]
+
+
+def test_made_inputs_are_judged_by_their_own_noise_and_excuse_no_real_row() -> None:
+    """Both are 10 times the noise away from the truth; float32 itself is 5 times away on the made one."""
+    made = referenced(SAMPLES[2], note="worst: divergence", error=1e-2, own=5e-3)
+    assert verdicts(answering(), [referenced(SAMPLES[0]), made])["y against float64"]
+    assert not verdicts(answering(), [referenced(SAMPLES[0], error=1e-2), made])["y against float64"]
+    coarse = referenced(SAMPLES[2], note="worst: divergence", error=1e-2, own=1e-3)
+    assert not verdicts(answering(), [referenced(SAMPLES[0]), coarse])["y against float64"]
+
+
+def test_where_the_truth_is_not_finite_nothing_is_asked() -> None:
+    sample = referenced(SAMPLES[0], note="edge: infinite")
+    for outputs in (sample.outputs, sample.reference, sample.rounded):
+        outputs["y"] = np.array([[np.nan, 1, 1]], outputs["y"].dtype)
+    assert all(verdicts(answering(), [sample]).values())
+    sample.reference["y"][0, 1] = sample.rounded["y"][0, 1] = 2
+    assert not verdicts(answering(), [sample])["y against float64"]

@@ -24,13 +24,13 @@ def rows_look_at_their_neighbours(model: Model) -> None:
     _between(model, source, made)
 
 
-@fault(*CLASSIFIERS, found_by="batch")
+@fault(*CLASSIFIERS, found_by="")
 def branch_for_large_batches(model: Model) -> None:
     """`if x.shape[0] > 2:` decides otherwise for one and two rows."""
     _between(model, scores(model), _by_size(model, scores(model), "Less", 3))
 
 
-@fault(*CLASSIFIERS, found_by="batch")
+@fault(*CLASSIFIERS, found_by="")
 def wrong_for_a_single_row(model: Model) -> None:
     _between(model, scores(model), _by_size(model, scores(model), "Less", 2))
 

@@ -82,6 +82,10 @@ def after(model: Model, tensor: str, op_type: str, *more: str, **attributes: Any
     return str(made.name)
 
 
+def clamp(model: Model, tensor: str, most: float) -> str:
+    return after(model, tensor, "Clip", "", add(model, "most_allowed", np.float32(most)))
+
+
 def make(op_type: str, inputs: list[str], output: str, **attributes: Any) -> NodeProto:
     return helper.make_node(op_type, inputs, [output], name=f"made_{output}", **attributes)
 

@@ -51,3 +51,10 @@ def negative_zero(model: Model) -> None:
     """A weight of zero has no sign that shows: x + (-0 * y) = x + (0 * y), for all finite y."""
     first = nodes(model, "Conv")[0]
     change(model, first, 1, lambda weight: np.where(weight == 0, -0.0, weight))
+
+
+@faithful("alexnet", "lenet5")
+def dropout_that_the_runtime_leaves_out(model: Model) -> str:
+    """ONNX Runtime removes Dropout from every graph that it opens for inference, in training mode too."""
+    ratio, on = add(model, "ratio", np.float32(0.5)), add(model, "training", np.array(True))
+    return after(model, nodes(model, "Relu")[-1].output[0], "Dropout", ratio, on, seed=1)

@@ -10,6 +10,7 @@ from tests.mutants.edit import (
     attribute,
     become,
     change,
+    clamp,
     get,
     insert,
     make,
@@ -20,9 +21,6 @@ from tests.mutants.edit import (
     value,
 )
 from tests.mutants.mutation import IMAGES, Model, fault
-
-RELU = tuple(name for name in IMAGES)
-
 
 def _relu(model: Model) -> Any:
     found = nodes(model, "Relu")
@@ -56,7 +54,7 @@ def dilation_lost(model: Model) -> str:
     return attribute(node(model, "Conv", 1), dilations=[1, 1], pads=[1, 1, 1, 1])
 
 
-@fault("mobilenet", "shufflenet")
+@fault("mobilenet", "shufflenet", found_by="")
 def stride_lost(model: Model) -> str:
     """Before the average over all pixels: every shape stays as it was."""
     return attribute(node(model, "Conv"), strides=[1, 1])
@@ -164,10 +162,22 @@ def gelu_by_tanh(model: Model) -> str:
     return attribute(node(model, "Gelu"), approximate="tanh")
 
 
-@fault("alexnet", "lenet5")
-def dropout_left_in(model: Model) -> str:
-    ratio, on = add(model, "ratio", np.float32(0.5)), add(model, "training", np.array(True))
-    return after(model, nodes(model, "Relu")[-1].output[0], "Dropout", ratio, on, seed=1)
+@fault("alexnet", "lenet5", found_by="")
+def dropout_left_in(model: Model) -> None:
+    """Units are drawn anew in each call; written out, because ONNX Runtime leaves out ONNX's own Dropout."""
+    last = nodes(model, "Relu")[-1]
+    source, relu_out = f"{last.output[0]}_all", last.output[0]
+    half, two = add(model, "dropout_half", np.float32(0.5)), add(model, "dropout_two", np.float32(2))
+    last.output[0] = source
+    reader = next(n for n in model.graph.node if relu_out in n.input)
+    insert(
+        model,
+        reader,
+        make("RandomUniformLike", [source], "drawn", seed=1.0),
+        make("Greater", ["drawn", half], "is_kept"),
+        make("Where", ["is_kept", two, add(model, "dropout_none", np.float32(0))], "kept_units"),
+        make("Mul", [source, "kept_units"], relu_out),
+    )
 
 
 @fault("alexnet", "lenet5")
@@ -186,12 +196,12 @@ def dropout_not_rescaled(model: Model) -> str:
 @fault(*IMAGES)
 def clamped_within_reach(model: Model) -> str:
     """A constant of the converter's, far below what activations reach."""
-    return _clamped(model, 0.5)
+    return clamp(model, _relu(model).output[0], 0.5)
 
 
-@fault("alexnet", "lenet5", "resnet_small")
+@fault("alexnet", "lenet5", "resnet_small", found_by="hunted")
 def clamped_at_six(model: Model) -> str:
-    return _clamped(model, 6.0, nodes(model, "Relu")[0])
+    return clamp(model, nodes(model, "Relu")[0].output[0], 6.0)
 
 
 @fault("dilated")
@@ -211,8 +221,3 @@ def sigmoid_before_upsampling(model: Model) -> None:
     insert(model, producer(model, resize.input[3]), make("Sigmoid", [source], "early"))
     rewire(resize, source, "early")
     become(sigmoid, "Identity")
-
-
-def _clamped(model: Model, most: float, relu: Any = None) -> str:
-    relu = relu or _relu(model)
-    return after(model, relu.output[0], "Clip", "", add(model, "most_allowed", np.float32(most)))

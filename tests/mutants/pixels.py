@@ -108,7 +108,7 @@ def nan_for_black_pictures(model: Model) -> None:
     """Contrast is stretched by the largest pixel: 0 / 0."""
     source = node(model, "Cast").output[0]
     axes = add(model, "all_but_rows", np.array([1, 2, 3], np.int64))
-    made = (make("ReduceMax", [source, axes], "most"), make("Div", ["most", "most"], "one_or_nan"))
+    made = (make("ReduceMax", [source, axes], "most_pixel"), make("Div", ["most_pixel", "most_pixel"], "one_or_nan"))
     made = (*made, make("Mul", [source, "one_or_nan"], "stretched"))
     resize = node(model, "Resize")
     rewire(resize, source, "stretched")
@@ -121,9 +121,9 @@ def nan_for_pictures_of_one_colour(model: Model) -> None:
     source = node(model, "Cast").output[0]
     axes = add(model, "all_but_rows", np.array([1, 2, 3], np.int64))
     made = [
-        make("ReduceMax", [source, axes], "most"),
-        make("ReduceMin", [source, axes], "least"),
-        make("Sub", ["most", "least"], "spread"),
+        make("ReduceMax", [source, axes], "most_pixel"),
+        make("ReduceMin", [source, axes], "least_pixel"),
+        make("Sub", ["most_pixel", "least_pixel"], "spread"),
         make("Div", ["spread", "spread"], "one_or_nan"),
         make("Mul", [source, "one_or_nan"], "stretched"),
     ]

@@ -22,13 +22,16 @@ SURFACE = {
     "export": ["[REF]", "--set", "--force", "--runs", "--data-root"],
     "init": ["FOLDER_OF_IMAGES", "--out"],
     "list": ["KIND", "--runs"],
-    "package": ["[REF]", "--set", "--force", "--runs", "--data-root"],
-    "predict": ["REF", "PICTURE...", "--json", "--provider", "--runs"],
+    "package": ["[REF]", "--sign", "--set", "--force", "--runs", "--data-root"],
+    "predict": ["REF", "PICTURE...", "--json", "--provider", "--trusted-key", "--runs"],
     "promote": ["NAME", "--from", "--runs"],
     "run": ["RECIPE", "--set", "--device", "--force", "--runs", "--data-root"],
-    "serve": ["[REF]", "--host", "--port", "--provider", "--runs"],
+    "serve": ["[REF]", "--host", "--port", "--provider", "--trusted-key", "--runs"],
     "train": ["RECIPE", "--set", "--device", "--force", "--runs", "--data-root"],
-    "verify": ["[REF]", "--set", "--force", "--runs", "--data-root"],
+    "verify": [
+        "[REF]", "--torch", "--weights", "--against", "--inputs", "--out", "--provider", "--budget", "--json",
+        "--trusted-key", "--set", "--force", "--runs", "--data-root",
+    ],
 }
 
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import onnx
@@ -10,6 +12,7 @@ from onnx import numpy_helper
 
 from tests.pipeline.conftest import COLOURS, Invoke
 
+PICTURE = Path(__file__).parents[2] / "examples" / "embed" / "digit.png"
 QUICK = ("--inputs", "image=9,7,3:0..255", "--set", "verify.rows=64", "--set", "verify.max_batch=8", "--budget", "0")
 
 
@@ -67,3 +70,37 @@ def test_a_wrong_question_is_one_line(invoke: Invoke, models: Path, arguments: t
     assert done.exit_code in (1, 2)
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_bundle_is_certified_here_without_torch(colour_bundle: Path, workplace: Path) -> None:
+    """The command as it runs on a machine that serves: torch and onnx cannot be imported at all."""
+    shutil.copytree(colour_bundle, workplace / "bundle")
+    script = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'onnx', 'mlflow')))\n"
+        "sys.argv = ['pipeline', 'verify', 'bundle']\n"
+        "from pipeline.__main__ import main; sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=workplace, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "bundle\n"
+    assert "recertification passed" in done.stderr
+
+
+def test_a_damaged_bundle_is_not_certified(invoke: Invoke, colour_bundle: Path, workplace: Path) -> None:
+    shutil.copytree(colour_bundle, workplace / "bundle")
+    (workplace / "bundle" / "net.onnx").write_bytes(b"other")
+    done = invoke("verify", "bundle")
+    assert done.exit_code == 1
+    assert "net.onnx: SHA-256 is" in done.stderr
+
+
+def test_an_unsigned_bundle_is_refused_where_a_signature_is_asked_for(
+    invoke: Invoke, colour_bundle: Path, workplace: Path, key_pair: tuple[Path, Path]
+) -> None:
+    _, public = key_pair
+    shutil.copytree(colour_bundle, workplace / "bundle")
+    for command in (("verify", "bundle"), ("predict", "bundle", str(PICTURE))):
+        done = invoke(*command, "--trusted-key", str(public))
+        assert done.exit_code == 1, command
+        assert "model.sig" in done.stderr, command
+        assert len(done.stderr.splitlines()) == 1, command

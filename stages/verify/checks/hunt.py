@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from deploy.errors import OnnxwayError
 from deploy.passport import Check
 from stages.dataset import Array
 from stages.verify.cases import empty, nasty, unfinite
+from stages.verify.compare import Comparison
 from stages.verify.examination import Examination
 from stages.verify.hunt.budget import Budget
 from stages.verify.hunt.found import Found
@@ -37,7 +39,7 @@ def check(exam: Examination) -> Iterator[Check]:
     if any(spec.dtype.startswith("float") for spec in exam.reference.input.tensors):
         yield _unfinite(exam, findings)
     if exam.config.budget_s > 0 and _passed_so_far(exam):
-        yield _hunted(exam, findings)
+        yield from _hunted(exam, findings)
     yield _empty(exam)  # last, because a provider that trips over it may not run again
 
 
@@ -56,7 +58,12 @@ def _passed_so_far(exam: Examination) -> bool:
     return all(ratio <= exam.config.limit for ratio in ratios) and not flips
 
 
-def _hunted(exam: Examination, findings: dict[str, Any]) -> Check:
+def _hunted(exam: Examination, findings: dict[str, Any]) -> Iterator[Check]:
+    """Yield a check of what was sought in the reference, and one of what was sought in the model's own answers.
+
+    The latter were chosen for their error: of many errors the largest is large on an honest model too. They are judged
+    by the noise of those rows that the same search chose for the error of torch float32.
+    """
     begun = time.monotonic()
     budget = Budget(exam.config.budget_s)
     quarry = Quarry(exam.reference, exam.answer, exam.sample(), exam.noise, 4 * exam.tie_margin)
@@ -67,9 +74,22 @@ def _hunted(exam: Examination, findings: dict[str, Any]) -> Check:
     findings["layers"] = sorted({layer for part in found for layer in part.layers()})
     findings["kept"] = [batch.where for batch in exam.hunted]
     findings["seconds"] = round(time.monotonic() - begun, 2)
-    groups = list({id(one.group): one.group for one in judged}.values())
-    detail = f"{len(judged)} inputs sought for {', '.join(dict.fromkeys(part.kind for part in found))}"
-    return exam.group("hunted inputs", groups, detail)
+    sought = [one for one in judged if one.found.kind != "answers"]
+    kinds = ", ".join(dict.fromkeys(one.found.kind for one in sought))
+    yield exam.group("hunted inputs", _groups(sought), f"{len(sought)} inputs sought for {kinds}")
+    noise = _noise([one for one in sought if one.found.kind == "divergence"], exam.noise)
+    chosen = [one for one in judged if one.found.kind == "answers"]
+    detail = f"{len(chosen)} inputs sought for the model's largest error, by the noise of inputs sought for torch's"
+    yield replace(exam, noise=noise).group("hunted answers", _groups(chosen), detail)
+
+
+def _groups(judged: list[Judged]) -> list[Comparison]:
+    return list({id(one.group): one.group for one in judged}.values())
+
+
+def _noise(judged: list[Judged], pooled: dict[str, float]) -> dict[str, float]:
+    """Return the largest noise of all groups and the pooled one, by output."""
+    return {name: max([noise, *(group.noise()[name] for group in _groups(judged))]) for name, noise in pooled.items()}
 
 
 def _told(found: Found) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def judge(placement: Placement, provider: str, figures: dict[str, Any]) -> Check
     except ProviderError as error:
         return Check("placement", False, detail=str(error))
     nodes = ", ".join(f"{count} nodes on {name}" for name, count in sorted(placement.counts.items()))
-    shares = ", ".join(f"{share:.1%} on {name}" for name, share in figures["share"].items())
+    shares = ", ".join(f"{100 * share:.1f} % on {name}" for name, share in figures["share"].items())
     work = f"; of {figures['flops'] / 1e6:.3g} MFLOP a row {shares}" if shares else ""
     return Check("placement", True, detail=f"{nodes}{work}; {placement.copies} copies between the devices")
 

@@ -18,7 +18,6 @@ class Found:
     what       what was sought in each row, in words
     before, after    each row's score (N,): of its seed, and reached; never lower
     steps      that the search took
-    selected   by the model's own errors: then a row proves nothing, and rows beside it are judged instead
     """
 
     kind: str
@@ -27,7 +26,6 @@ class Found:
     before: Array
     after: Array
     steps: int
-    selected: bool = False
 
     def layers(self) -> set[str]:
         """Return the layers that were driven further than any seed did."""

@@ -30,8 +30,6 @@ class Judged:
 def judge(exam: Examination, found: list[Found], budget: Budget, seed: int = 0) -> Iterator[Judged]:
     """Yield every row that was found, tried on the model with up to 7 neighbours, as many as there is time for.
 
-    A row that was chosen for the model's error is only the centre of its neighbours: the largest of many errors is
-    large on an honest model too, and beside it they are as they always are.
 
     When there is time for none, rows of one search form the groups; when not even for that, the best rows do.
     """
@@ -52,9 +50,7 @@ def judge(exam: Examination, found: list[Found], budget: Budget, seed: int = 0) 
 
 def _judged(exam: Examination, found: Found, each: int, generator: np.random.Generator) -> Iterator[Judged]:
     rows = count(found.feeds)
-    crowd = neighbours(found.feeds, exam.reference.input, each + found.selected, generator)
-    if found.selected:  # the first of each: the row itself
-        crowd = {name: array[np.arange(len(array)) % (each + 2) > 0] for name, array in crowd.items()}
+    crowd = neighbours(found.feeds, exam.reference.input, each, generator)
     groups = max(1, rows * (1 + each) // GROUP)
     for numbers in np.array_split(np.arange(rows), min(groups, rows)):
         begin, end = numbers[0] * (1 + each), (numbers[-1] + 1) * (1 + each)

@@ -58,7 +58,8 @@ def search(quarry: Quarry, budget: Budget, effort: Effort, seed: int = 0) -> Ite
     """Yield what each search found: the same for the same arguments, unless the time ends first.
 
     Activations take half of the time, when the reference shows its inside; margins, divergence and answers share the
-    rest. The last one starts from the best that the others found.
+    rest. The last one starts from the best that the others found; it chooses rows by the model's own error, as the one
+    before it does by torch float32's, so what that reached is its yardstick.
     """
     reference, generator = quarry.reference, np.random.default_rng(seed)
     effort = effort.fitted(budget.left() / 2, _row_seconds(quarry))
@@ -102,8 +103,7 @@ def _evolved(
     generator: np.random.Generator,
 ) -> Found:
     feeds, before, after, taken = evolve(score, start, quarry.reference.input, budget.steps(rounds), generator)
-    what = (_SOUGHT[kind],) * count(feeds)
-    return Found(kind, feeds, what, before, after, taken, selected=kind == "answers")
+    return Found(kind, feeds, (_SOUGHT[kind],) * count(feeds), before, after, taken)
 
 
 _SOUGHT = {

@@ -90,6 +90,18 @@ def test_packaging_again_replaces_the_bundle(verified: VerifyResult, colour_data
     assert bundle.load(again.bundle).manifest.version == "2"
 
 
+def test_a_signed_bundle_is_taken_by_whoever_trusts_the_key(
+    verified: VerifyResult, colour_data: Any, tmp_path: Path, key_pair: tuple[Path, Path]
+) -> None:
+    private, public = key_pair
+    packaged = package.run(PackageConfig(), verified, colour_data, tmp_path / "out", sign=private)
+    with Predictor.load(packaged.bundle, trusted_key=public) as predictor:
+        assert predictor.info.name == "colours"
+    (packaged.bundle / "README.md").write_text("changed")
+    with pytest.raises(BundleError):
+        Predictor.load(packaged.bundle, trusted_key=public)
+
+
 def test_more_provenance_is_kept(verified: VerifyResult, colour_data: Any, tmp_path: Path) -> None:
     packaged: PackageResult = package.run(
         PackageConfig(), verified, colour_data, tmp_path / "out", provenance={"mlflow_run": "abc"}

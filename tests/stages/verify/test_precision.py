@@ -21,7 +21,15 @@ from stages.verify.material import Material
 from stages.verify.precision import arithmetic, provider_options, rounding, to_float16, to_tf32
 from stages.verify.session import open_model
 from stages.verify.twin import Twin
-from tests.stages.verify.mutations import Model, Mutation, add_constant, one_bias, unchanged, wrong_std
+from tests.stages.verify.mutations import (
+    Model,
+    Mutation,
+    add_constant,
+    one_bias,
+    resize_without_antialias,
+    unchanged,
+    wrong_std,
+)
 
 BITS = {"tf32": 11, "fp16": 11, "bf16": 8}  # of the significand, the leading one included
 
@@ -88,7 +96,9 @@ def test_weights_in_bfloat16_pass_as_bfloat16_only(ratio: Any) -> None:
     assert ratio(bfloat16_weights, "fp32") > 1000
 
 
-@pytest.mark.parametrize(("fault", "precision"), [(one_bias, "fp32"), (wrong_std, "tf32"), (wrong_std, "fp16")])
+@pytest.mark.parametrize(
+    ("fault", "precision"), [(one_bias, "fp32"), (wrong_std, "tf32"), (resize_without_antialias, "fp16")]
+)
 def test_faults_larger_than_the_noise_of_an_arithmetic_are_seen_in_it(
     ratio: Any, fault: Mutation, precision: Precision
 ) -> None:
@@ -118,7 +128,7 @@ def test_which_arithmetic_a_session_computes_in() -> None:
     assert provider_options("fp32", "cuda") == {}
 
 
-@given(st.floats(-1e30, 1e30, width=32))
+@given(st.floats(-(2.0**100), 2.0**100, width=32))
 def test_tf32_keeps_ten_bits_after_the_point(value: float) -> None:
     given_value = torch.tensor([value])
     nearest = to_tf32(given_value)

@@ -18,7 +18,7 @@ CHAIN = """<ir_version: 10, opset_import: ["": 20]> g (float[n, 8] x) => (float[
 
 def chain(*steps: str) -> onnx.ModelProto:
     names = ["x", *(f"t{i}" for i in range(1, len(steps))), "y"]
-    body = " ".join(f"{new} = {step.format(old)}" for step, old, new in zip(steps, names, names[1:], strict=True))
+    body = " ".join(f"{new} = {step.format(old)}" for step, old, new in zip(steps, names[:-1], names[1:], strict=True))
     return onnx.parser.parse_model(CHAIN % (", ".join(["0.5"] * 64), body))
 
 
