@@ -1,5 +1,7 @@
 """Results and recipes as flat names and figures: what one compares runs by."""
 
+import re
+
 from deploy.schema import to_plain
 from stages.recipe import Recipe
 from stages.result import PackageResult, Result, TrainResult, VerifyResult
@@ -13,10 +15,15 @@ def summary(result: Result) -> dict[str, float]:
     if isinstance(result, VerifyResult):
         ratios = {f"noise_ratio_{name}": value for name, value in result.ratios.items()}
         scores = {f"verified_{name}": value for name, value in result.metrics.items()}
-        return ratios | scores | {"flips": result.flips, "ties": result.ties, "verified_rows": result.rows}
+        checks = {f"check_{_slug(c.name)}": c.value for c in result.passport.checks if c.value is not None}
+        return checks | ratios | scores | {"flips": result.flips, "ties": result.ties, "verified_rows": result.rows}
     if isinstance(result, PackageResult):
         return {f"latency_ms_{name}": value for name, value in result.latency_ms.items()}
     return {"nodes": result.nodes}
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", name)
 
 
 def flatten(recipe: Recipe) -> dict[str, str]:

@@ -98,6 +98,7 @@ class VerifyConfig:
     max_flip_rate    rate of other decisions, in [0, 1), that the test rows must rule out at 95 %; 0: only said
     witness      rows on which onnx's numpy ReferenceEvaluator must decide the same; 0: none
     budget_s     seconds for hunting worst cases, on each provider; small networks need fewer; 0: no hunt
+    blame_s      seconds that naming the place may take when the verdict fails
     """
 
     precision: Precision = "fp32"
@@ -108,6 +109,7 @@ class VerifyConfig:
     max_flip_rate: float = 0.0
     witness: int = 0
     budget_s: float = 20.0
+    blame_s: float = 60.0
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,11 @@ class VerifyResult:
         return self.folder / "findings.json"
 
     @property
+    def blame(self) -> Path:
+        """Path of where the answers first differ (`stages.verify.blame.Blame`); there only when verification failed."""
+        return self.folder / "blame.json"
+
+    @property
     def worst(self) -> Path:
         """Path of the inputs that were answered worst, as `deploy.samples`; there only when verification passed."""
         return self.folder / "worst.npz"

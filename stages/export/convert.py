@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import torch
 from torch import nn
+from torch.export import Dim
 
 from deploy.bundle import Signature, TensorSpec
 from stages.errors import ExportError
@@ -44,7 +45,12 @@ def export(
 ) -> torch.onnx.ONNXProgram:
     """Export a module that takes the input tensors in order; `optimize` folds and fuses as the exporter does."""
     free = tuple(
-        {axis: name for axis, name in enumerate(spec.shape) if isinstance(name, str)} for spec in inputs.tensors
+        {
+            axis: name if name.isidentifier() else Dim.AUTO
+            for axis, name in enumerate(spec.shape)
+            if isinstance(name, str)
+        }
+        for spec in inputs.tensors
     )
     with warnings.catch_warnings(), _quiet():
         warnings.simplefilter("ignore")  # torch's own deprecations inside its exporter; ours are checked on the file

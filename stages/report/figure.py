@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+_NAMES = ("kind", "shape", "above", "to")  # JSON has them in the order of the alphabet
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -25,8 +27,9 @@ class Table:
 
     @classmethod
     def of(cls, title: str, caption: str, rows: Sequence[dict[str, Any]]) -> "Table":
-        """Make a table from JSON objects: a column for each key that any of them has, in their order."""
-        keys = list(dict.fromkeys(key for row in rows for key in row))
+        """Make a table from JSON objects: a column for each key that any of them fills, what names a row first."""
+        filled = dict.fromkeys(key for row in rows for key, value in row.items() if value not in ("", None, [], {}))
+        keys = sorted(filled, key=lambda key: key not in _NAMES)
         head = tuple(key.replace("_", " ") for key in keys)
         return cls(title, caption, head, tuple(tuple(_text(row.get(key)) for key in keys) for row in rows))
 

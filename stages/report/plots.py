@@ -24,6 +24,7 @@ _STYLE: dict[Any, Any] = {
     "axes.edgecolor": "#b8c2cc",
     "axes.labelcolor": INK,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "grid.color": GRID,

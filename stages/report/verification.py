@@ -1,6 +1,7 @@
 """What verification found, made ready for a page: the verdict in a sentence, tables and plots from `findings.json`."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,9 +61,11 @@ def sentence(passport: Passport, findings: dict[str, Any]) -> str:
     text = f"On {where} this file answers as its reference does, to within float32's own rounding"
     if decisions is None:
         return f"{text}."
-    bound = decisions.get("rate_bound")
-    rate = f": fewer than {100 * bound:.2g} % of decisions differ, at {decisions['confidence']:.0%}" if bound else ""
-    return f"{text}, and decides alike in all but {decisions['flips']} of {decisions['rows']:,} test rows{rate}."
+    flips, rows = decisions["flips"], decisions["rows"]
+    alike = f"all but {flips} of {rows:,} test rows" if flips else f"all {rows:,} test rows"
+    percent = math.ceil(1e4 * decisions["rate_bound"]) / 100  # never less than what was shown
+    rate = f"fewer than {percent:g} % of decisions differ, at {decisions['confidence']:.0%} confidence"
+    return f"{text}, and decides alike in {alike}: {rate}."
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -111,15 +114,15 @@ def _tables(found: dict[str, Any], suffix: str) -> Iterator[Table]:
 
 
 def _parts(value: Any) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Yield the tables in a topic: a list of rows, several of them by name, or single figures as one row."""
+    """Yield the tables in a topic: a list of rows, several of them by name, and all other figures as one row."""
     if isinstance(value, list) and value:
-        yield "", [row if isinstance(row, dict) else {"": row} for row in value]
+        yield "", value
     elif isinstance(value, dict):
-        single = {key: item for key, item in value.items() if not isinstance(item, dict | list)}
-        if single:
-            yield "", [single]
-        for key, item in value.items():
-            if isinstance(item, list) and item:
-                yield key.replace("_", " "), [row if isinstance(row, dict) else {"": row} for row in item]
-            elif isinstance(item, dict) and item:
-                yield key.replace("_", " "), [item]
+        tables = {key: item for key, item in value.items() if _is_table(item)}
+        yield from tables.items()
+        if len(tables) < len(value):
+            yield "", [{key: item for key, item in value.items() if key not in tables}]
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)

@@ -17,6 +17,7 @@ from stages.observer import Observer
 from stages.recipe import Precision, VerifyConfig
 from stages.result import ExportResult, VerifyResult
 from stages.train.weights import load_graph
+from stages.verify.blame import Case, TorchOrigin, record
 from stages.verify.certify import certify
 from stages.verify.material import Material
 from stages.verify.reference import Outputs
@@ -67,6 +68,9 @@ def run(
     _save_worst(verified, Worst([*verdict.worst.batches, *verdict.hunted]), twin)
     passport.save(out / "passport.json", verified.passport)
     files.write_json(verified.findings, verdict.findings)
+    origin = TorchOrigin.of(twin.single, exported.opset)
+    case = Case(exported.model, twin, verdict.passport, config, verdict.worst, material, origin)
+    record(case, out, observer or Observer())
     return result.save(verified)
 
 

@@ -1,11 +1,14 @@
 """Blame: where a failing model first answers otherwise than the network it was made from."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 from deploy import files
+from deploy.errors import OnnxwayError
 from deploy.providers import open_session
 from deploy.schema import to_plain
+from stages.observer import Observer
 from stages.verify.blame import trace
 from stages.verify.blame.case import Case
 from stages.verify.blame.deadline import Deadline, OutOfTimeError
@@ -18,13 +21,25 @@ from stages.verify.precision import provider_options
 from stages.verify.reference import Answer
 from stages.verify.worst import Batch
 
-__all__ = ["FILE", "FOLDER", "Blame", "Case", "OnnxOrigin", "Origin", "TorchOrigin", "blame"]
+__all__ = ["FILE", "FOLDER", "Blame", "Case", "OnnxOrigin", "Origin", "TorchOrigin", "blame", "record"]
 
 FILE = "blame.json"
 FOLDER = "repro"
 
 _LEAST = 3.5  # faithful graphs reach 3.4 on few rows: below, nothing is to be found
 _SHARE = 0.6
+
+
+def record(case: Case, out: Path, observer: Observer) -> Blame | None:
+    """Blame a failing verdict and say it; after a passing one, remove what an earlier verdict left in `out`."""
+    (out / FILE).unlink(missing_ok=True)
+    shutil.rmtree(out / FOLDER, ignore_errors=True)
+    if case.passport or case.config.blame_s <= 0:
+        return None
+    observer.say("looking for where the answers first differ")
+    found = blame(case, out, case.config.blame_s)
+    observer.say(found.sentence)
+    return found
 
 
 def blame(case: Case, out: Path, seconds: float = 60.0) -> Blame:
@@ -56,26 +71,36 @@ def _blame(case: Case, out: Path, deadline: Deadline) -> Blame:
         names = ", ".join(check.name for check in case.passport.failures())
         return Blame(f"model.onnx alone answers rightly on all inputs that were tried; what failed: {names}")
     batch, judge = shown
+    case, not_made = _exportable(case)
     steps = steps_of(case)
     figures: list[StepFigure] = []
     broken: Step | None = None
-    out_of_time = []
     try:
         for step, figure in walk(steps, judge, deadline):
             figures.append(figure)
             broken = step if figure.broken else None
     except OutOfTimeError:
-        out_of_time = ["later steps: out of time"]
+        not_made.append("later steps: out of time")
     found = Blame(
         sentence="",
         step=broken.name if broken else "",
         steps=tuple(figures),
         feeds=_words(batch),
-        left_out=(*left_out(case.origin), *out_of_time),
+        left_out=(*left_out(case.origin), *not_made),
     )
     if broken is None:
         return replace(found, sentence="the failure could not be repeated step by step; see the checks that failed")
     return trace.inside(case, broken, found, judge, out / FOLDER, deadline)
+
+
+def _exportable(case: Case) -> tuple[Case, list[str]]:
+    """Return the case without its origin, and why, where torch cannot export that again."""
+    if isinstance(case.origin, TorchOrigin):
+        try:
+            _ = case.origin.optimized
+        except OnnxwayError as error:
+            return replace(case, origin=None), [f"a fresh export: {error}"]
+    return case, []
 
 
 def _failing(case: Case, deadline: Deadline) -> tuple[Batch, Judge] | None:

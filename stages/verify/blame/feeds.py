@@ -7,7 +7,7 @@ import numpy as np
 from deploy.errors import OnnxwayError
 from stages.verify.blame.steps import Judge
 from stages.verify.cases import edges
-from stages.verify.material import Material, count, head, repeated
+from stages.verify.material import Material, count, head, repeated, row
 from stages.verify.reference import Answer, Feeds, Reference
 from stages.verify.worst import Batch, Worst
 
@@ -23,6 +23,8 @@ def candidates(worst: Worst, material: Material | None, reference: Reference, se
     sample = next(material.test(_MANY))
     for rows in (1, 7, _MANY):
         yield Batch(0.0, head(repeated(sample, rows), rows), "test rows")
+    for number in range(1, count(sample)):
+        yield Batch(0.0, row(sample, number), f"row {number} alone")
     for name, feeds in edges(reference.input, sample, seed):
         yield Batch(0.0, feeds, name)
 

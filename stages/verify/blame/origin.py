@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from deploy.bundle import Signature
 from stages.dataset import Array
@@ -45,7 +46,8 @@ class TorchOrigin:
     def traced(self, feeds: Feeds) -> Outputs:
         """Return the answers of what torch.export traced, in float32."""
         with torch.inference_mode():
-            values = self.program.module()(*(torch.from_numpy(array) for array in self.in_order(feeds)))
+            answer = self.program.module()(*(torch.from_numpy(array) for array in self.in_order(feeds)))
+        values = tree_leaves(answer)
         return {name: value.numpy() for name, value in zip(self.names, values, strict=False)}
 
     def in_order(self, feeds: Feeds) -> list[Array]:

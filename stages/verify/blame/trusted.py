@@ -14,7 +14,7 @@ from stages.dataset import Array
 from stages.verify.blame.alone import alone, by_numpy, narrow, wide
 from stages.verify.blame.deadline import Deadline
 from stages.verify.blame.flow import Flow, inputs_of
-from stages.verify.foreign.model import in_float64
+from stages.verify.double import in_float64
 from stages.verify.reference import Feeds
 
 

@@ -1,6 +1,9 @@
 """Models that were not trained here: a torch module of the user's own, or another ONNX file, as the reference."""
 
+from functools import partial
 from pathlib import Path
+
+import onnx
 
 from deploy import files
 from deploy.errors import UsageError
@@ -8,10 +11,11 @@ from deploy.schema import to_plain
 from stages import report
 from stages.observer import Observer
 from stages.recipe import VerifyConfig
+from stages.verify.blame import Case, OnnxOrigin, Origin, TorchOrigin, record
 from stages.verify.certify import Verdict, certify
 from stages.verify.foreign.model import ModelReference
 from stages.verify.foreign.module import ModuleReference, load_module
-from stages.verify.foreign.signature import material, signatures
+from stages.verify.foreign.signature import material, opset, signatures
 from stages.verify.reference import Reference
 
 
@@ -39,16 +43,22 @@ def verify_file(
         raise UsageError("--weights belongs to --torch; an ONNX file has its own")
     taken, answered = signatures(model)
     reference: Reference
+    origin: Origin
     if against is not None:
         _require_alike(model, against)
         reference = ModelReference(against, taken, answered)
+        origin = OnnxOrigin(partial(onnx.load, against))
     else:
         assert torch is not None
         reference = ModuleReference(load_module(torch, weights), taken, answered)
-    verdict = certify(model, reference, material(taken, inputs), config, opset=None, observer=observer)
+        origin = TorchOrigin(reference.module, taken, answered, opset(model))
+    rows = material(taken, inputs)
+    verdict = certify(model, reference, rows, config, opset=None, observer=observer)
     out.mkdir(parents=True, exist_ok=True)
     files.write_json(out / "findings.json", verdict.findings)
     files.write_json(out / "passport.json", to_plain(verdict.passport))
+    case = Case(model, reference, verdict.passport, config, verdict.worst, rows, origin)
+    record(case, out, observer or Observer())
     report.write_verdict(model.name, verdict.passport, out)
     return verdict
 

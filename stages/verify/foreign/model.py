@@ -1,11 +1,9 @@
 """Another ONNX file as the reference: `--against b.onnx`, in float64 by onnx's numpy evaluator."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import AttributeProto, GraphProto, TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from deploy.bundle import Signature
@@ -13,11 +11,10 @@ from deploy.providers import open_session
 from stages.dataset import Array
 from stages.errors import VerifyError
 from stages.recipe import Precision
+from stages.verify.double import in_float64
 from stages.verify.foreign.decision import deciding_output, largest_column
 from stages.verify.reference import Feeds, Outputs, Reference
 from stages.verify.stated import Stated, stated_noise
-
-_HALVES = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 class ModelReference:
@@ -57,37 +54,3 @@ class ModelReference:
     def decide(self, outputs: Outputs) -> tuple[Array, Array]:
         """Return the largest column of the deciding output, and its lead."""
         return largest_column(outputs, self._deciding)
-
-
-def in_float64(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model with every real-valued tensor, constant and cast in float64; it runs in numpy only."""
-    exact = onnx.ModelProto()
-    exact.CopyFrom(proto)
-    for graph in _graphs(exact.graph):
-        for value in (*graph.input, *graph.output, *graph.value_info):
-            if value.type.tensor_type.elem_type in _HALVES:
-                value.type.tensor_type.elem_type = TensorProto.DOUBLE
-        for tensor in graph.initializer:
-            _widen(tensor)
-        for node in graph.node:
-            for attribute in node.attribute:
-                if attribute.type == AttributeProto.TENSOR:
-                    _widen(attribute.t)
-                elif attribute.name in ("to", "dtype") and attribute.i in _HALVES:
-                    attribute.i = TensorProto.DOUBLE
-    return exact
-
-
-def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.type == AttributeProto.GRAPH:
-                yield from _graphs(attribute.g)
-            for inner in attribute.graphs:
-                yield from _graphs(inner)
-
-
-def _widen(tensor: TensorProto) -> None:
-    if tensor.data_type in _HALVES:
-        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from deploy import onnxfile
 from deploy.bundle import Signature, TensorSpec
 from deploy.errors import UsageError
 from deploy.schema import closest
@@ -35,6 +36,11 @@ def signatures(model: Path) -> tuple[Signature, Signature]:
             f"{model}: has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each at least"
         )
     return Signature("tensors", inputs), Signature("tensors", outputs)
+
+
+def opset(model: Path) -> int:
+    """Return the opset of the standard operators of an ONNX file."""
+    return onnxfile.inspect(model.read_bytes()).opset
 
 
 def material(signature: Signature, inputs: str | None, seed: int = 0) -> Material:

@@ -4,7 +4,6 @@ A clip at a value that no test row reaches changes no test answer. The gradient 
 leads far beyond what data reaches; the model is then tried on those inputs.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ import torch
 from deploy.bundle import Signature
 from stages.dataset import Array
 from stages.verify.hunt.ascent import ascend
-from stages.verify.hunt.budget import Budget
+from stages.verify.hunt.budget import Budget, seconds_of
 from stages.verify.hunt.found import Found, bounds
 from stages.verify.hunt.levels import Levels
 from stages.verify.reference import Feeds, Transparent
@@ -49,9 +48,8 @@ def drive(
         targets = _targets(reference, levels, signature, seeds)
         if not targets:
             return []
-        begun = time.monotonic()
-        _climb(reference, levels, signature, seeds, [[(targets[-1], 0)]], Budget(np.inf), 0)
-        affordable = max(1, budget.affords((time.monotonic() - begun) * _LEAST_STEPS))
+        cost = seconds_of(lambda: _climb(reference, levels, signature, seeds, [[(targets[-1], 0)]], budget, 0))
+        affordable = max(1, budget.affords(cost * _LEAST_STEPS))
         heaps = _heaps(targets, each, affordable)
         found = []
         for start in range(0, len(heaps), batch):

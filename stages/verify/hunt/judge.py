@@ -1,6 +1,5 @@
 """What was found, put to the model: in groups of rows large enough that luck decides nothing."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from stages.verify.compare import Comparison
 from stages.verify.examination import Examination
-from stages.verify.hunt.budget import Budget
+from stages.verify.hunt.budget import Budget, seconds_of
 from stages.verify.hunt.found import Found, neighbours
 from stages.verify.material import count, row
 
@@ -30,16 +29,15 @@ class Judged:
 def judge(exam: Examination, found: list[Found], budget: Budget, seed: int = 0) -> Iterator[Judged]:
     """Yield every row that was found, tried on the model with up to 7 neighbours, as many as there is time for.
 
-
     When there is time for none, rows of one search form the groups; when not even for that, the best rows do.
     """
     found = [part for part in found if count(part.feeds)]
     if not found:
         return
     generator = np.random.default_rng(seed)
-    begun = time.monotonic()
-    exam.compare([(row(found[0].feeds, 0), exam.answer(row(found[0].feeds, 0)), "first")])
-    affordable = budget.affords(time.monotonic() - begun)
+    first = row(found[0].feeds, 0)
+    cost = seconds_of(lambda: exam.compare([(first, exam.answer(first), "first")]))
+    affordable = budget.affords(cost)
     most = max(1, affordable // len(found))
     found = [part.best(most) for part in found]
     total = sum(count(part.feeds) for part in found)

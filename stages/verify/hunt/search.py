@@ -1,13 +1,12 @@
 """All searches on one model, each with its share of the time."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from stages.verify.hunt.activations import drive
-from stages.verify.hunt.budget import Budget
+from stages.verify.hunt.budget import Budget, seconds_of
 from stages.verify.hunt.evolve import Score, evolve
 from stages.verify.hunt.found import Found, joined
 from stages.verify.hunt.margins import narrow
@@ -85,12 +84,9 @@ def search(quarry: Quarry, budget: Budget, effort: Effort, seed: int = 0) -> Ite
 
 
 def _row_seconds(quarry: Quarry) -> float:
-    """Return what one row costs: truth, rounding and answer; the second time, when all is warm."""
+    """Return what one row costs: truth, rounding and answer."""
     score = noise_ratio(quarry.reference, quarry.answer, quarry.noise)
-    for _ in range(2):
-        begun = time.monotonic()
-        score(head(quarry.seeds, 1))
-    return time.monotonic() - begun
+    return seconds_of(lambda: score(head(quarry.seeds, 1)))
 
 
 def _evolved(

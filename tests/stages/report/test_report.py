@@ -99,7 +99,7 @@ def test_what_verification_found_is_shown(run_copy: Path, colour_data: Any) -> N
     for words in (
         "Errors of probabilities", "Decisions that differ", "Decisions by margin", "Shapes that were tried",
         "Where the nodes run", "Where it goes wrong", "node_conv2d", "Divergence by layer", "repro/repro.py",
-        "all but 1 of 400 test rows: fewer than 0.75 % of decisions differ, at 95%",
+        "all but 1 of 400 test rows: fewer than 0.75 % of decisions differ, at 95% confidence",
     ):  # fmt: skip
         assert words in page, words
 
