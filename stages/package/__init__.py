@@ -8,6 +8,7 @@ from typing import Any, cast
 from deploy import bundle, files, samples, signing
 from deploy.bundle import Manifest, Variant
 from deploy.errors import BundleError
+from deploy.providers import open_session
 from deploy.samples import Sample
 from deploy.schema import to_plain
 from stages import result
@@ -19,7 +20,6 @@ from stages.package.latency import median_latency_ms
 from stages.recipe import PackageConfig, Precision
 from stages.result import PackageResult, VerifyResult
 from stages.train.weights import load_graph
-from stages.verify.session import open_model
 from stages.verify.twin import Twin
 
 
@@ -86,7 +86,7 @@ def _golden(config: PackageConfig, verified: VerifyResult, dataset: Dataset) -> 
     twin = Twin(load_graph(verified.exported.trained)).at(cast("Precision", passport.precision))
     worst = samples.load(verified.worst) if verified.worst.exists() else ()
     golden = golden_samples(model, twin, dataset, passport, config.samples, worst)
-    samples.replay(open_model(model, "cpu"), golden, passport)
+    samples.replay(open_session(model).run, golden, passport)
     return golden
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from deploy import Predictor, bundle, dsse, files, signing
+from deploy.__main__ import main
 from deploy.errors import BundleError, NotFoundError, OnnxwayError, UsageError
 
 cryptography = pytest.importorskip("cryptography", reason="needs the extra `sign`")
@@ -323,3 +324,10 @@ def test_model_signing_takes_ours(copied: Path, tmp_path: Path, kind: str) -> No
     changed(copied)
     with pytest.raises(ValueError, match="Hash mismatch"):
         verify()
+
+
+def test_the_server_refuses_what_is_not_signed(copied: Path, keys: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("uvicorn")
+    pytest.importorskip("starlette")
+    assert main([str(copied), "--trusted-key", str(keys.public), "--port", "0"]) == 1
+    assert "model.sig: no signature there" in capsys.readouterr().err

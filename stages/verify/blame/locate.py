@@ -60,11 +60,11 @@ def locate(meter: Meter, cuts: list[str]) -> Located | None:
 def _bisect(meter: Meter, cuts: list[str]) -> tuple[int, int]:
     """Return (after, up to): numbers of the nodes that make the last right cut point and the first wrong one."""
     makers = meter.probe.flow.makers
-    known = [name for name in cuts if meter.broken(name) is not None] if len(cuts) <= 2 else meter.known(cuts)
+    known = meter.known(cuts)
     low, high = -1, len(known)
     while high - low > 1:
         middle = (low + high) // 2
-        if meter.broken(known[middle]) is not False:
+        if meter.broken(known[middle]):
             high = middle
         else:
             low = middle

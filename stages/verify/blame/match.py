@@ -96,6 +96,6 @@ def _by_order(suspect: Flow, trusted: Flow, known: dict[int, int]) -> dict[int, 
 
 
 def _token(flow: Flow, node: NodeProto) -> str:
-    """Return operator and shapes of the weights."""
-    shapes = [list(flow.initializers[name].dims) for name in node.input if name in flow.initializers]
-    return f"{node.op_type} {shapes}"
+    """Return operator and shape of the first weight: a folded batch norm adds a bias, and nothing else that shows."""
+    shape = next((list(flow.initializers[name].dims) for name in node.input if name in flow.initializers), [])
+    return f"{node.op_type} {shape}"

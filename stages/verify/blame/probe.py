@@ -1,7 +1,7 @@
 """Looking into a suspect graph while it runs as it failed, and measuring how far its tensors are from trusted ones."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -55,32 +55,66 @@ class Probe:
 
 
 class Meter:
-    """How far tensors of a probe are from the trusted ones, in noise; unit: the least relative noise of a value."""
+    """How far tensors of a probe are from the trusted ones, in noise; unit: the least relative noise of a value.
+
+    Where one graph does in two nodes what the other does in one (a batch norm folded into its convolution), a pair that
+    differs slides along to the reader that only one of them has, if the values agree there.
+    """
 
     def __init__(self, probe: Probe, trusted: Trusted, pairs: dict[str, str], limit: float, unit: float) -> None:
-        self.probe, self.trusted, self.pairs, self.limit, self.unit = probe, trusted, pairs, limit, unit
-        self._ratios: dict[str, float] = {}
+        self.probe, self.trusted, self.pairs, self.limit, self.unit = probe, trusted, dict(pairs), limit, unit
+        self._ratios: dict[str, float | None] = {}
 
     def ratio(self, name: str) -> float | None:
         """Return a tensor's noise ratio, infinity when it cannot be compared; None when it has no counterpart."""
-        if name not in self.pairs:
-            return None
         if name not in self._ratios:
-            try:
-                exact, rounded = self.trusted.exact(self.pairs[name]), self.trusted.rounded(self.pairs[name])
-            except (KeyError, OnnxwayError):
-                return None
-            self._ratios[name] = ratio(self.probe.value(name), rounded, exact, self.unit)
+            theirs = self.pairs.get(name)
+            found = self._compare(name, theirs) if theirs is not None else None
+            if theirs is not None and found is not None and not found <= self.limit:
+                found = self._slid(name, theirs, found)
+            self._ratios[name] = found
         return self._ratios[name]
 
-    def broken(self, name: str) -> bool | None:
-        """Return whether a tensor is beyond the limit; None when that cannot be told."""
+    def broken(self, name: str) -> bool:
+        """Return whether a tensor is known to be beyond the limit."""
         found = self.ratio(name)
-        return None if found is None else not found <= self.limit
+        return found is not None and not found <= self.limit
 
     def known(self, names: Sequence[str]) -> list[str]:
         """Return those that have a counterpart."""
         return [name for name in names if name in self.pairs]
+
+    def _compare(self, name: str, theirs: str) -> float | None:
+        try:
+            exact, rounded = self.trusted.exact(theirs), self.trusted.rounded(theirs)
+        except (KeyError, OnnxwayError):
+            return None
+        return ratio(self.probe.value(name), rounded, exact, self.unit)
+
+    def _slid(self, name: str, theirs: str, found: float) -> float:
+        taken = set(self.pairs.values())
+        for later in _chain(self.trusted.flow, theirs):
+            if later in taken:
+                break
+            agreed = self._compare(name, later)
+            if agreed is not None and agreed <= self.limit:
+                self.pairs[name] = later
+                return agreed
+        for later in _chain(self.probe.flow, name):
+            if later in self.pairs:
+                break
+            agreed = self._compare(later, theirs)
+            if agreed is not None and agreed <= self.limit:
+                self.pairs[later] = self.pairs.pop(name)
+                return agreed
+        return found
+
+
+def _chain(flow: Flow | None, name: str) -> Iterator[str]:
+    """Yield the outputs behind a tensor, as long as a single node reads it."""
+    while flow is not None and len(readers := flow.readers.get(name, [])) == 1 and name not in flow.outputs:
+        name = flow.nodes[readers[0]].output[0]
+        yield name
 
 
 def ratio(found: Array | None, rounded: Array, exact: Array, unit: float = 0.0) -> float:

@@ -72,7 +72,7 @@ def _hunted(exam: Examination, findings: dict[str, Any]) -> Iterator[Check]:
     judged = list(judge(exam, found, budget))
     exam.hunted += _best(exam, judged)
     findings["searches"] = [_told(part) for part in found]
-    findings["layers"] = sorted({layer for part in found for layer in part.layers()})
+    findings["layers"] = sorted({layer for part in found for layer in part.layers})
     findings["kept"] = [batch.where for batch in exam.hunted]
     findings["seconds"] = round(time.monotonic() - begun, 2)
     sought = [one for one in judged if one.found.kind != "answers"]

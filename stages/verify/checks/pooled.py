@@ -37,7 +37,7 @@ def check(exam: Examination) -> Iterator[Check]:
 def _noise(exam: Examination, name: str, pool: Pool, rows: int) -> Iterator[Check]:
     """Yield the checks of one output, each with the yardstick in words.
 
-    The largest error has the same limit: over 36 faithful graphs its ratio was 0.8 to 1.9, over the faults of
+    The largest error has the same limit: over 54 faithful graphs its ratio was 0.8 to 2.2, over the faults of
     real-valued outputs 11.6 and more. It sees a row in ten thousand, which the mean square dilutes a hundredfold.
     """
     yardstick = exam.reference.yardstick

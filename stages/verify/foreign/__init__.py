@@ -5,16 +5,15 @@ from pathlib import Path
 
 import onnx
 
-from deploy import files
+from deploy import files, passport
 from deploy.errors import UsageError
-from deploy.schema import to_plain
 from stages import report
 from stages.observer import Observer
 from stages.recipe import VerifyConfig
 from stages.verify.blame import Case, OnnxOrigin, Origin, TorchOrigin, record
 from stages.verify.certify import Verdict, certify
-from stages.verify.foreign.model import ModelReference
 from stages.verify.foreign.module import ModuleReference, load_module
+from stages.verify.foreign.opaque import reference_of
 from stages.verify.foreign.signature import material, opset, signatures
 from stages.verify.reference import Reference
 
@@ -42,21 +41,21 @@ def verify_file(
     if weights is not None and torch is None:
         raise UsageError("--weights belongs to --torch; an ONNX file has its own")
     taken, answered = signatures(model)
+    rows = material(taken, inputs)
     reference: Reference
     origin: Origin
     if against is not None:
         _require_alike(model, against)
-        reference = ModelReference(against, taken, answered)
+        reference = reference_of(against, taken, answered, next(rows.test(1)))
         origin = OnnxOrigin(partial(onnx.load, against))
     else:
         assert torch is not None
         reference = ModuleReference(load_module(torch, weights), taken, answered)
         origin = TorchOrigin(reference.module, taken, answered, opset(model))
-    rows = material(taken, inputs)
     verdict = certify(model, reference, rows, config, opset=None, observer=observer)
     out.mkdir(parents=True, exist_ok=True)
     files.write_json(out / "findings.json", verdict.findings)
-    files.write_json(out / "passport.json", to_plain(verdict.passport))
+    passport.save(out / "passport.json", verdict.passport)
     case = Case(model, reference, verdict.passport, config, verdict.worst, rows, origin)
     record(case, out, observer or Observer())
     report.write_verdict(model.name, verdict.passport, out)

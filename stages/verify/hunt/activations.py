@@ -23,12 +23,21 @@ _LEAST_STEPS = 8  # with fewer, little is gained
 
 @dataclass(frozen=True)
 class Target:
-    """One end of one layer's values; `scale` is the furthest from 0 that a seed reaches, `seeds` the furthest first."""
+    """One end of one layer's values.
+
+    extreme    what the seeds reach, times `sign`; scale: the furthest from 0 of that end
+    seeds      their numbers, the furthest first
+    """
 
     layer: str
     sign: int
+    extreme: float
     scale: float
     seeds: Array
+
+    def level(self, levels: Levels) -> torch.Tensor:
+        """Return how far each row went in the last forward pass (N,)."""
+        return self.sign * levels.seen[self.layer][0 if self.sign > 0 else 1]
 
     def __str__(self) -> str:
         return f"{'largest' if self.sign > 0 else 'smallest'} value of {self.layer}"
@@ -79,7 +88,7 @@ def _targets(reference: Transparent, levels: Levels, signature: Signature, seeds
             signed = (sign * values).numpy()
             if np.isfinite(signed).all() and signed.max() > signed.min():
                 furthest = np.argsort(-signed, kind="stable")
-                targets.append(Target(layer, sign, float(np.abs(signed).max()), furthest))
+                targets.append(Target(layer, sign, float(signed.max()), float(np.abs(signed).max()), furthest))
     return targets
 
 
@@ -105,11 +114,18 @@ def _climb(
     feeds, before, after, taken = ascend(
         objective, start, signature.tensors, reference.free, limits, budget.steps(steps)
     )
-    what = tuple("; ".join(str(target) for target, _ in heap) for heap in heaps)
-    return Found("activations", feeds, what, before, after, taken)
+    with torch.no_grad():
+        objective({name: torch.from_numpy(array) for name, array in feeds.items()})
+    driven = (t for n, heap in enumerate(heaps) for t, _ in heap if float(t.level(levels)[n]) > t.extreme)
+    layers = frozenset(target.layer for target in driven)
+    return Found("activations", feeds, tuple(map(_words, heaps)), before, after, taken, layers)
 
 
 def _mean(levels: Levels, heap: Heap, number: int) -> torch.Tensor:
     """Return how far a row drives its targets, on average, in units of the seeds' extremes."""
-    reached = [t.sign * levels.seen[t.layer][0 if t.sign > 0 else 1][number] / t.scale for t, _ in heap]
-    return torch.stack(reached).mean()
+    return torch.stack([target.level(levels)[number] / target.scale for target, _ in heap]).mean()
+
+
+def _words(heap: Heap) -> str:
+    more = f" and of {len(heap) - 1} others" if len(heap) > 1 else ""
+    return f"{heap[0][0]}{more}"

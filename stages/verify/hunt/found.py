@@ -18,6 +18,7 @@ class Found:
     what       what was sought in each row, in words
     before, after    each row's score (N,): of its seed, and reached; never lower
     steps      that the search took
+    layers     that were driven further than any seed drives them
     """
 
     kind: str
@@ -26,11 +27,7 @@ class Found:
     before: Array
     after: Array
     steps: int
-
-    def layers(self) -> set[str]:
-        """Return the layers that were driven further than any seed did."""
-        risen = [words for words, after in zip(self.what, self.after, strict=True) if after > 1]
-        return {part.partition(" value of ")[2] for words in risen for part in words.split("; ")} - {""}
+    layers: frozenset[str] = frozenset()
 
     def best(self, most: int) -> "Found":
         """Return the rows that rose highest, at most so many."""
@@ -55,14 +52,14 @@ def settle(values: Array, spec: TensorSpec, low: float, high: float) -> Array:
 def neighbours(feeds: Feeds, signature: Signature, each: int, generator: np.random.Generator) -> Feeds:
     """Return every row of a batch with `each` others a hair beside it behind it: same fault, other rounding.
 
-    A tenth of the values moves: whole numbers by 1, real ones by up to a thousandth of the range.
+    A quarter of the values moves: whole numbers by 1, real ones by up to a thousandth of the range.
     """
     made = {}
     for spec in signature.tensors:
         values = np.repeat(feeds[spec.name], 1 + each, axis=0)
         low, high = bounds(spec, values)
         step = 1.0 if values.dtype.kind in "iu" else (high - low) / 1000
-        moves = generator.choice([-step, step], values.shape) * (generator.random(values.shape) < 0.1)
+        moves = generator.choice([-step, step], values.shape) * (generator.random(values.shape) < 0.25)
         moves[:: 1 + each] = 0
         made[spec.name] = settle(values + moves, spec, low, high)
     return made

@@ -36,7 +36,7 @@ def test_every_sample_says_what_it_is_and_holds_the_truth(
         assert sample.reference["probabilities"].dtype == np.float64
         assert sample.rounded["probabilities"].dtype == np.float32
         for name, value in truth.items():
-            assert np.array_equal(sample.reference[name], value)
+            np.testing.assert_allclose(sample.reference[name], value, rtol=1e-12)  # float32's own steps are 1e-7
             assert sample.outputs[name].shape == value.shape
 
 

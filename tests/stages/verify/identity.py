@@ -53,7 +53,7 @@ def faithful(feeds: Feeds) -> Outputs:
 
 
 def examination(
-    answer: Answer, rows: Any, targets: Any = None, *, reference: Identity | None = None, **config: Any
+    answer: Answer, rows: Any, targets: Any = None, /, *, reference: Identity | None = None, **config: Any
 ) -> Examination:
     """An examination of a function on these rows of x."""
     judged = reference or Identity()

@@ -25,6 +25,14 @@ def test_both_providers_pass_with_tf32_off(colour_run: Any, colour_data: Any) ->
     assert verdict.passport.providers == ("cpu", "cuda")
 
 
+def test_tf32_passes_by_the_yardstick_that_rounds_alike(colour_run: Any, colour_data: Any) -> None:
+    exported = colour_run.exported
+    twin, material = Twin(load_graph(exported.trained)), Material.of(colour_data, exported.input)
+    verdict = certify(exported.model, twin, material, VerifyConfig(providers=("cuda",), precision="tf32", budget_s=0))
+    assert verdict.passport, verdict.passport.failures()
+    assert verdict.findings["cuda"]["yardstick"] == "torch rounded to TF32"
+
+
 def test_with_tf32_on_the_noise_is_that_of_torch_with_tf32(colour_run: Any, colour_data: Any) -> None:
     """TF32 rounds far more than float32; against a torch twin that rounds alike, the ratio is within the same limit."""
     graph = load_graph(colour_run.exported.trained)

@@ -50,19 +50,18 @@ def test_levels_see_every_tensor_once() -> None:
     with Levels(net) as levels:
         net(x)
         seen = dict(levels.seen)
-    assert list(seen) == ["first (input)", "first", "relu", "last (input)", "last"] or "last" in seen
+    assert list(seen) == ["first (input)", "first", "last (input)", "last"]  # the ReLU gives back what it was given
     assert torch.equal(seen["first (input)"][0], x.flatten(1).amax(1))
     assert (seen["first"][1] < 0).all()
     assert (seen["last (input)"][1] == 0).all()
-    before = len(net.first._forward_hooks)
-    assert before == 0
+    assert not net.first._forward_hooks
 
 
 def test_layers_of_any_module_are_driven_beyond_the_seeds() -> None:
     torch.manual_seed(0)
     seeds = {"x": np.random.default_rng(0).uniform(-1, 1, (6, 3, 8, 8)).astype(np.float32)}
     found = driven(Residual(), REAL, seeds, ["x"])
-    layers = set().union(*(part.layers() for part in found))
+    layers = set().union(*(part.layers for part in found))
     assert {"first", "last (input)"} <= layers
     for part in found:
         assert part.feeds["x"].dtype == np.float32
@@ -80,16 +79,13 @@ def test_scores_are_what_the_inputs_really_reach(twin: Twin, seeds: Feeds) -> No
             end, layer = words.split(" value of ")
             side = 0 if end == "largest" else 1
             reached = levels.seen[layer][side][number] * (1 if side == 0 else -1)
-            assert reached / scales[layer][side].max() == np.float32(part.after[number]) or np.isclose(
-                float(reached / scales[layer][side].max()), part.after[number], rtol=1e-4, atol=1e-6
-            )
+            assert np.isclose(float(reached / scales[layer][side].max()), part.after[number], rtol=1e-4, atol=1e-6)
 
 
 def test_where_time_is_short_a_row_serves_several_layers(twin: Twin, seeds: Feeds) -> None:
     found = drive(twin, twin.input, seeds, Budget(0.05), 40, each=2, batch=8)
-    words = [words for part in found for words in part.what]
-    assert any(";" in text for text in words)
-    assert len({target for text in words for target in text.split("; ")}) == sum(len(w.split("; ")) for w in words)
+    assert any("others" in words for part in found for words in part.what)
+    assert len(frozenset().union(*(part.layers for part in found))) > 5
 
 
 def test_codes_have_no_gradients() -> None:

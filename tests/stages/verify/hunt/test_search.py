@@ -88,5 +88,5 @@ def test_the_best_rows_of_a_search(found: list[Found]) -> None:
     best = found[0].best(3)
     assert best.after.tolist() == sorted(found[0].after, reverse=True)[:3]
     assert count(best.feeds) == len(best.what) == 3
-    assert len(found[0].layers()) > 5
-    assert found[-1].layers() == set()
+    assert len(found[0].layers) > 5
+    assert not found[-1].layers
