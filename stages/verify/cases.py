@@ -46,6 +46,8 @@ def _edges(spec: TensorSpec, like: Array, generator: np.random.Generator) -> Ite
     for axis in free:
         long = {axis: _WIDE}
         yield f"{spec.shape[axis + 1]} {_WIDE}", random(1, *_sized(shape, long))
+        stretched = np.arange(_WIDE) * shape[axis] // _WIDE  # looks like a row of the data: noise may saturate a network
+        yield f"{spec.shape[axis + 1]} {_WIDE}, stretched", np.take(like[:2], stretched, axis=axis + 1)
         yield f"{spec.shape[axis + 1]} {_WIDE}, else 1", random(1, *_sized(shape, dict.fromkeys(free, 1) | long))
     for sizes in _SIZES:
         chosen = dict(zip(free, itertools.cycle(sizes)))

@@ -48,7 +48,7 @@ def walk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if recipe.data.name == "mnist":
         recipe = settings.apply(recipe, ["data.validation=0" if recipe.train.batch_size == 3 else "data.validation=50"])
     recipe = settings.apply(
-        recipe, ["train.epochs=1", f"train.batch_size={ROWS['train']}", "train.device=cpu", "verify.witness=8"]
+        recipe, ["train.epochs=1", f"train.batch_size={ROWS['train']}", "train.device=cpu", "verify.witness=8", "verify.budget_s=2"]
     )
     dataset = shortened(discover.call("data", recipe.data, generated_data))
     run = tmp_path_factory.mktemp(recipe.name)

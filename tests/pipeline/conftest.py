@@ -153,7 +153,14 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
         return result.save(made)
 
     def fake_package(
-        config: Any, verified: VerifyResult, dataset: Dataset, out: Path, observer: Any, *, provenance: Any = None
+        config: Any,
+        verified: VerifyResult,
+        dataset: Dataset,
+        out: Path,
+        observer: Any,
+        *,
+        provenance: Any = None,
+        sign: Path | None = None,
     ) -> PackageResult:
         fakes.enter("package", out)
         shutil.copytree(COLOURS, out / "bundle", dirs_exist_ok=True)

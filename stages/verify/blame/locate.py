@@ -191,6 +191,7 @@ def _right_inputs(meter: Meter, number: int, *, by_position: bool) -> dict[str, 
     for place, name in enumerate(inputs_of(node)):
         if name in flow.constants:
             continue
+        meter.ratio(name)  # lets its pair slide to where the values agree
         theirs = meter.pairs.get(name)
         if theirs is None and by_position and twin is not None and place < len(twin.input):
             theirs = twin.input[place]

@@ -83,14 +83,17 @@ def _noted(flow: Flow, taken: set[int]) -> dict[tuple[str, str], list[int]]:
 
 
 def _by_order(suspect: Flow, trusted: Flow, known: dict[int, int]) -> dict[int, int]:
-    """Align both lists of nodes; known pairs are their anchors, and gaps of equal length are paired one to one."""
+    """Align both lists of nodes; known pairs are their anchors, and gaps are paired from their ends.
+
+    From the ends, because what one graph has folded away (a batch norm) comes first in the gap behind its convolution.
+    """
     anchors = {theirs: f"#{theirs}" for theirs in known.values()}
     ours = [anchors[known[i]] if i in known else _token(suspect, node) for i, node in enumerate(suspect.nodes)]
     theirs = [anchors.get(i) or _token(trusted, node) for i, node in enumerate(trusted.nodes)]
     found: dict[int, int] = {}
     for kind, a, a_end, b, b_end in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
-        if kind == "equal" or (kind == "replace" and a_end - a == b_end - b):
-            found |= dict(zip(range(a, a_end), range(b, b_end), strict=True))
+        if kind in ("equal", "replace"):
+            found |= dict(zip(reversed(range(a, a_end)), reversed(range(b, b_end)), strict=False))
     free = set(range(len(trusted.nodes))) - set(known.values())
     return {a: b for a, b in found.items() if a not in known and b in free}
 

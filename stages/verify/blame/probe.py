@@ -15,6 +15,8 @@ from stages.verify.blame.trusted import Trusted, marked, run_alone
 from stages.verify.noise import Pool
 from stages.verify.reference import Feeds
 
+_SLIDE = 3
+
 
 class Probe:
     """A graph on one provider at one optimization level, and its inner tensors.
@@ -72,6 +74,9 @@ class Meter:
             found = self._compare(name, theirs) if theirs is not None else None
             if theirs is not None and found is not None and not found <= self.limit:
                 found = self._slid(name, theirs, found)
+                if self._guessed_wrong(name):
+                    found = None
+                    del self.pairs[name]
             self._ratios[name] = found
         return self._ratios[name]
 
@@ -91,11 +96,23 @@ class Meter:
             return None
         return ratio(self.probe.value(name), rounded, exact, self.unit)
 
+    def _guessed_wrong(self, name: str) -> bool:
+        """Return whether a pair was made by order alone, of other operators, and does not even have one shape."""
+        theirs, flow = self.pairs.get(name), self.trusted.flow
+        if (
+            theirs is None
+            or theirs == name
+            or flow is None
+            or theirs not in flow.makers
+            or name in self.probe.flow.outputs
+        ):
+            return False
+        ours, other = self.probe.flow.nodes[self.probe.flow.makers[name]], flow.nodes[flow.makers[theirs]]
+        value = self.probe.value(name)
+        return ours.op_type != other.op_type and value is not None and value.shape != self.trusted.exact(theirs).shape
+
     def _slid(self, name: str, theirs: str, found: float) -> float:
-        taken = set(self.pairs.values())
         for later in _chain(self.trusted.flow, theirs):
-            if later in taken:
-                break
             agreed = self._compare(name, later)
             if agreed is not None and agreed <= self.limit:
                 self.pairs[name] = later
@@ -111,8 +128,11 @@ class Meter:
 
 
 def _chain(flow: Flow | None, name: str) -> Iterator[str]:
-    """Yield the outputs behind a tensor, as long as a single node reads it."""
-    while flow is not None and len(readers := flow.readers.get(name, [])) == 1 and name not in flow.outputs:
+    """Yield the few outputs behind a tensor, as long as a single node reads it."""
+    for _ in range(_SLIDE):
+        readers = flow.readers.get(name, []) if flow is not None else []
+        if flow is None or len(readers) != 1 or name in flow.outputs:
+            return
         name = flow.nodes[readers[0]].output[0]
         yield name
 

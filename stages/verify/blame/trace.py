@@ -144,5 +144,8 @@ def _reproduce(meter: Meter, located: Located, folder: Path, step: Step) -> tupl
         return ()
     flow = meter.probe.flow
     model = alone(flow, [flow.nodes[located.number]], located.inputs)
-    repro.write(folder, model, located.inputs, located.expected, step.provider, step.optimize)
+    try:
+        repro.write(folder, model, located.inputs, located.expected, step.provider, step.optimize)
+    except onnx.checker.ValidationError:  # the node itself is not valid: there is nothing to be run
+        return ()
     return tuple(f"{folder.name}/{name}" for name in repro.NAMES)

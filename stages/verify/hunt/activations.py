@@ -12,7 +12,7 @@ import torch
 
 from deploy.bundle import Signature
 from stages.dataset import Array
-from stages.verify.hunt.ascent import ascend
+from stages.verify.hunt.ascent import as_tensors, ascend
 from stages.verify.hunt.budget import Budget, seconds_of
 from stages.verify.hunt.found import Found, bounds
 from stages.verify.hunt.levels import Levels
@@ -81,7 +81,8 @@ def _heaps(targets: list[Target], each: int, affordable: int) -> list[Heap]:
 def _targets(reference: Transparent, levels: Levels, signature: Signature, seeds: Feeds) -> list[Target]:
     """Return both ends of each layer whose values differ between the seeds."""
     with torch.no_grad():
-        reference.module(*(torch.from_numpy(seeds[spec.name]) for spec in signature.tensors))
+        tensors = as_tensors(seeds)
+        reference.module(*(tensors[spec.name] for spec in signature.tensors))
     targets = []
     for layer, ends in levels.seen.items():
         for sign, values in zip((1, -1), ends, strict=True):
@@ -115,7 +116,7 @@ def _climb(
         objective, start, signature.tensors, reference.free, limits, budget.steps(steps)
     )
     with torch.no_grad():
-        objective({name: torch.from_numpy(array) for name, array in feeds.items()})
+        objective(as_tensors(feeds))
     driven = (t for n, heap in enumerate(heaps) for t, _ in heap if float(t.level(levels)[n]) > t.extreme)
     layers = frozenset(target.layer for target in driven)
     return Found("activations", feeds, tuple(map(_words, heaps)), before, after, taken, layers)

@@ -47,9 +47,15 @@ def ascend(
     return best, before, reached, taken
 
 
+def as_tensors(feeds: Feeds) -> dict[str, torch.Tensor]:
+    """Return arrays as tensors, real numbers as float32."""
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in feeds.items()}
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+
+
 def _slopes(objective: Objective, feeds: Feeds, moving: Sequence[TensorSpec]) -> tuple[Array, Feeds]:
     """Return the scores (N,) and their gradients by input; a gradient that is not finite counts as 0."""
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in feeds.items()}
+    tensors = as_tensors(feeds)
     leaves = [tensors[spec.name].to(torch.float32).requires_grad_() for spec in moving]
     tensors.update({spec.name: leaf for spec, leaf in zip(moving, leaves, strict=True)})
     scores = objective(tensors)

@@ -6,7 +6,6 @@ import numpy as np
 
 from deploy.bundle import Signature, TensorSpec
 from stages.dataset import Array
-from stages.verify.material import count, row
 from stages.verify.reference import Feeds
 
 
@@ -78,8 +77,3 @@ def by_row(values: Array, like: Array) -> Array:
 def joined(parts: list[Feeds]) -> Feeds:
     """Return batches of one row shape as one batch."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def rows(feeds: Feeds) -> list[Feeds]:
-    """Return each row of a batch as a batch."""
-    return [row(feeds, number) for number in range(count(feeds))]

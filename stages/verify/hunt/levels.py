@@ -11,17 +11,19 @@ class Levels:
     """Hooks on the innermost modules while the block lasts.
 
     seen    by layer, (largest, smallest) value of each row (N,) in the last forward pass, with gradients where the pass
-            has them. What goes into a module is a layer of its own when no module gave it: a sum, a function's value.
+            has them; what has not one entry a row is passed over. What goes into a module is a layer of its own when no
+            module gave it: a sum, a function's value.
     """
 
     def __init__(self, module: nn.Module) -> None:
         self.seen: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         self._tensors: dict[int, torch.Tensor] = {}  # held, so that no other tensor takes their identity
         self._module = module
+        self._rows = 0
         self._hooks: list[Any] = []
 
     def __enter__(self) -> "Levels":
-        self._hooks.append(self._module.register_forward_pre_hook(lambda *_: self._clear()))
+        self._hooks.append(self._module.register_forward_pre_hook(lambda _, inputs: self._clear(len(inputs[0]))))
         self._hooks.append(self._module.register_forward_hook(lambda *_: self._tensors.clear()))
         for name, module in self._module.named_modules():
             if name and not any(True for _ in module.children()):
@@ -32,7 +34,8 @@ class Levels:
         for hook in self._hooks:
             hook.remove()
 
-    def _clear(self) -> None:
+    def _clear(self, rows: int) -> None:
+        self._rows = rows
         self.seen = {}
         self._tensors = {}
 
@@ -45,8 +48,9 @@ class Levels:
 
     def _note(self, name: str, values: tuple[Any, ...]) -> None:
         for value in values[:1]:
-            new = isinstance(value, torch.Tensor) and value.is_floating_point() and id(value) not in self._tensors
-            if new and value.numel() > len(value) > 0:
+            if not isinstance(value, torch.Tensor) or not value.is_floating_point() or id(value) in self._tensors:
+                continue
+            if value.dim() > 1 and len(value) == self._rows:
                 self._tensors[id(value)] = value
                 flat = value.clone().flatten(1)  # a copy: the next layer may overwrite its input
                 self.seen.setdefault(name, (flat.amax(1), flat.amin(1)))

@@ -1,62 +1,150 @@
-"""The mutation test of verify: every faulty graph is refused, every faithful one passes."""
+"""The power of verify: every kind of fault is refused, every faithful graph passes.
 
-from collections.abc import Callable
+Each kind on one network here; on all that it fits where slow tests run, and in `benchmarks/verify_power.py`.
+"""
+
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
 
 from stages.recipe import VerifyConfig
-from stages.train.weights import load_graph
 from stages.verify.certify import Verdict, certify
-from stages.verify.material import Material
-from stages.verify.twin import Twin
-from tests.stages.verify.mutations import FAITHFUL, FAULTS, FOUND_BY, Mutation
+from tests.mutants import clamps, equivalent
+from tests.mutants.catalogue import EQUIVALENT, FAITHFUL, FAULTS
+from tests.mutants.edit import nodes
+from tests.mutants.mutation import IMAGES, Mutation
+from tests.mutants.subjects import NAMES, Subject
+
+Judge = Callable[[Subject, Mutation], Verdict]
 
 
 @pytest.fixture(scope="module")
-def judge(colour_run: Any, colour_data: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Mutation], Verdict]:
-    exported = colour_run.exported
-    twin, material = Twin(load_graph(exported.trained)), Material.of(colour_data, exported.input)
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
+    folder = tmp_path_factory.mktemp("mutants")
 
-    def judged(mutate: Mutation) -> Verdict:
-        model = onnx.load(exported.model)
-        mutate(model)
-        del model.graph.value_info[:]  # shapes noted before the change would refuse it for the wrong reason
-        path: Path = tmp_path_factory.mktemp(mutate.__name__) / "model.onnx"
-        path.write_bytes(model.SerializeToString())
-        return certify(path, twin, material, VerifyConfig())
+    def judged(subject: Subject, mutation: Mutation) -> Verdict:
+        path = folder / "model.onnx"
+        mutation.write(subject.model, path)
+        config = VerifyConfig(budget_s=10.0 if mutation.found_by == "hunted" else 0.0)
+        return certify(path, subject.twin, subject.material, config)
 
     return judged
 
 
-@pytest.mark.parametrize("mutate", FAULTS, ids=lambda m: m.__name__)
-def test_a_faulty_graph_is_refused(judge: Callable[[Mutation], Verdict], mutate: Mutation) -> None:
-    verdict = judge(mutate)
-    assert not verdict.passport
-    assert FOUND_BY.get(mutate, "noise of probabilities") in [check.name for check in verdict.passport.failures()]
-    assert all(check.detail for check in verdict.passport.failures())
+def on_one(mutations: Iterable[Mutation]) -> Any:
+    return pytest.mark.parametrize(
+        ("name", "mutation"), [pytest.param(m.on[0], m, id=f"{m.name}-{m.on[0]}") for m in mutations]
+    )
 
 
-@pytest.mark.parametrize("mutate", FAITHFUL, ids=lambda m: m.__name__)
-def test_a_faithful_graph_passes(judge: Callable[[Mutation], Verdict], mutate: Mutation) -> None:
-    verdict = judge(mutate)
+def on_others(mutations: Iterable[Mutation]) -> Any:
+    return pytest.mark.parametrize(
+        ("name", "mutation"),
+        [pytest.param(name, m, id=f"{m.name}-{name}") for m in mutations for name in m.on[1:]],
+    )
+
+
+def assert_refused(verdict: Verdict, mutation: Mutation) -> None:
+    failures = verdict.passport.failures()
+    assert failures
+    assert any(check.name.startswith(mutation.found_by) for check in failures), failures
+    assert all(check.detail for check in failures)
+
+
+def assert_passes(verdict: Verdict) -> None:
     assert verdict.passport, verdict.passport.failures()
     assert verdict.total("flips") == 0
 
 
-def test_the_graph_that_onnx_runtime_optimized_passes(colour_run: Any, colour_data: Any, tmp_path: Path) -> None:
+@on_one(FAULTS)
+def test_every_kind_of_fault_is_refused(judge: Judge, subject: Any, name: str, mutation: Mutation) -> None:
+    assert_refused(judge(subject(name), mutation), mutation)
+
+
+@on_one(FAITHFUL)
+def test_every_faithful_rewrite_passes(judge: Judge, subject: Any, name: str, mutation: Mutation) -> None:
+    assert_passes(judge(subject(name), mutation))
+
+
+@on_one(EQUIVALENT)
+def test_every_equivalent_mutant_passes(judge: Judge, subject: Any, name: str, mutation: Mutation) -> None:
+    assert_passes(judge(subject(name), mutation))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_architecture_passes_unchanged(subject: Any, name: str) -> None:
+    built = subject(name)
+    assert_passes(certify(built.model, built.twin, built.material, VerifyConfig(budget_s=1.0)))
+
+
+def test_a_clamp_above_all_test_rows_is_hunted_down(judge: Judge, subject: Any) -> None:
+    built = subject("lenet5")
+    mutation = clamps.above_test_rows(built)
+    assert_refused(judge(built, mutation), mutation)
+
+
+def test_the_graph_that_onnx_runtime_optimized_passes(subject: Any, tmp_path: Path) -> None:
+    built = subject("lenet5")
     settings = onnxruntime.SessionOptions()
     settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     settings.optimized_model_filepath = str(tmp_path / "model.onnx")
-    exported = colour_run.exported
-    onnxruntime.InferenceSession(exported.model, settings, providers=["CPUExecutionProvider"])
+    onnxruntime.InferenceSession(built.model, settings, providers=["CPUExecutionProvider"])
     model = onnx.load(tmp_path / "model.onnx")
     for entry in [entry for entry in model.opset_import if entry.domain]:
         model.opset_import.remove(entry)  # ONNX Runtime lists domains of its own that this graph does not use
     onnx.save(model, tmp_path / "model.onnx")
-    material = Material.of(colour_data, exported.input)
-    verdict = certify(tmp_path / "model.onnx", Twin(load_graph(exported.trained)), material, VerifyConfig())
-    assert verdict.passport, verdict.passport.failures()
+    assert_passes(certify(tmp_path / "model.onnx", built.twin, built.material, VerifyConfig(budget_s=0)))
+
+
+def test_the_bound_of_the_equivalent_clamp_holds(subject: Any) -> None:
+    """The proof's arithmetic, against all rows and the extremes."""
+    built = subject("lenet5")
+    model = onnx.load(built.model)
+    limit, tensor = equivalent.bound(model), nodes(model, "Conv")[0].output[0]
+    model.graph.output.append(onnx.helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None))
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    pictures = [np.full((1, 32, 24, 3), level, np.uint8) for level in (0, 255)]
+    pictures += [batch["image"] for batch in built.material.test(64)]
+    assert all(np.abs(session.run([tensor], {"image": picture})[0]).max() <= limit for picture in pictures)
+
+
+def test_the_catalogue_is_as_large_as_promised() -> None:
+    assert len(FAULTS) >= 40
+    assert len({name for mutation in FAULTS for name in mutation.on}) >= 5
+    names = [mutation.name for mutation in (*FAULTS, *FAITHFUL, *EQUIVALENT)]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("mutation", [m for m in FAULTS if m.on[0] in IMAGES[:2]], ids=lambda m: m.name)
+def test_a_named_node_is_in_the_changed_graph(subject: Any, mutation: Mutation) -> None:
+    """Localisation is judged by these names."""
+    model = onnx.load(subject(mutation.on[0]).model)
+    before = model.SerializeToString()
+    node = mutation.apply(model)
+    assert model.SerializeToString() != before
+    assert node is None or node in [n.name for n in model.graph.node]
+
+
+@pytest.mark.slow
+@on_others(FAULTS)
+def test_every_fault_is_refused_on_every_network(judge: Judge, subject: Any, name: str, mutation: Mutation) -> None:
+    assert_refused(judge(subject(name), mutation), mutation)
+
+
+@pytest.mark.slow
+@on_others((*FAITHFUL, *EQUIVALENT))
+def test_every_rewrite_passes_on_every_network(judge: Judge, subject: Any, name: str, mutation: Mutation) -> None:
+    assert_passes(judge(subject(name), mutation))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_architecture_passes_with_other_seeds(subject: Any, name: str, seed: int) -> None:
+    built = subject(name, seed)
+    assert_passes(certify(built.model, built.twin, built.material, VerifyConfig()))

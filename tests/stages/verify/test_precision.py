@@ -21,31 +21,25 @@ from stages.verify.material import Material
 from stages.verify.precision import arithmetic, provider_options, rounding, to_float16, to_tf32
 from stages.verify.session import open_model
 from stages.verify.twin import Twin
-from tests.stages.verify.mutations import (
-    Model,
-    Mutation,
-    add_constant,
-    one_bias,
-    resize_without_antialias,
-    unchanged,
-    wrong_std,
-)
+from tests.mutants import pixels, rewrites, weights
+from tests.mutants.edit import add
+from tests.mutants.mutation import Apply, Model
 
 BITS = {"tf32": 11, "fp16": 11, "bf16": 8}  # of the significand, the leading one included
 
 
-def rounded_factors(bits: int) -> Mutation:
+def rounded_factors(bits: int) -> Apply:
     """Weights and inputs of every convolution and matrix product rounded to so many bits (Veltkamp's splitting)."""
 
     def mutate(model: Model) -> None:
-        factor = add_constant(model, "splitter", np.float32(2 ** (24 - bits) + 1))
-        weights = {tensor.name: tensor for tensor in model.graph.initializer}
+        factor = add(model, "splitter", np.float32(2 ** (24 - bits) + 1))
+        initializers = {tensor.name: tensor for tensor in model.graph.initializer}
         for place, node in reversed(list(enumerate(model.graph.node))):
             if node.op_type not in ("Conv", "Gemm"):
                 continue
-            weight = numpy_helper.to_array(weights[node.input[1]])
+            weight = numpy_helper.to_array(initializers[node.input[1]])
             big = weight * np.float32(2 ** (24 - bits) + 1)
-            weights[node.input[1]].CopyFrom(numpy_helper.from_array(big - (big - weight), node.input[1]))
+            initializers[node.input[1]].CopyFrom(numpy_helper.from_array(big - (big - weight), node.input[1]))
             source, name = node.input[0], f"split {place}"
             steps = (("Mul", source, factor), ("Sub", f"{name} 0", source), ("Sub", f"{name} 0", f"{name} 1"))
             node.input[0] = f"{name} 2"
@@ -70,7 +64,7 @@ def ratio(colour_run: Any, colour_data: Any, tmp_path_factory: pytest.TempPathFa
     exported = colour_run.exported
     twin, material = Twin(load_graph(exported.trained)), Material.of(colour_data, exported.input)
 
-    def measured(mutate: Mutation, precision: Precision) -> float:
+    def measured(mutate: Apply, precision: Precision) -> float:
         model = onnx.load(exported.model)
         mutate(model)
         path: Path = tmp_path_factory.mktemp("precision") / "model.onnx"
@@ -88,7 +82,7 @@ def test_a_graph_passes_by_the_yardstick_of_its_own_arithmetic_only(ratio: Any, 
     mutate = rounded_factors(BITS[precision])
     assert 0.1 < ratio(mutate, precision) < 8
     assert ratio(mutate, "fp32") > 1000
-    assert ratio(unchanged, precision) < 0.1
+    assert ratio(rewrites.unchanged.apply, precision) < 0.1
 
 
 def test_weights_in_bfloat16_pass_as_bfloat16_only(ratio: Any) -> None:
@@ -97,10 +91,15 @@ def test_weights_in_bfloat16_pass_as_bfloat16_only(ratio: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "precision"), [(one_bias, "fp32"), (wrong_std, "tf32"), (resize_without_antialias, "fp16")]
+    ("fault", "precision"),
+    [
+        (weights.one_bias_by_a_thousandth.apply, "fp32"),
+        (pixels.std_of_other_data.apply, "tf32"),
+        (pixels.resize_without_antialias.apply, "fp16"),
+    ],
 )
 def test_faults_larger_than_the_noise_of_an_arithmetic_are_seen_in_it(
-    ratio: Any, fault: Mutation, precision: Precision
+    ratio: Any, fault: Apply, precision: Precision
 ) -> None:
     assert ratio(fault, precision) > 8
 

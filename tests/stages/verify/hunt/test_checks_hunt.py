@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
+from deploy import Predictor, samples
 from deploy.errors import OnnxwayError
 from deploy.passport import Check
 from stages.observer import Observer
@@ -22,7 +23,8 @@ from stages.verify.examination import Examination
 from stages.verify.material import Material
 from stages.verify.session import open_model
 from stages.verify.twin import Twin
-from tests.stages.verify.mutations import Model, add_constant, insert_after, node
+from tests.mutants.edit import add, clamp, insert, make, node
+from tests.mutants.mutation import Model
 
 Judge = Callable[[Callable[[Model], None], float], Verdict]
 
@@ -69,33 +71,24 @@ def failures(verdict: Verdict) -> list[str]:
 @pytest.mark.parametrize("number", range(4))
 def test_a_clip_that_no_row_reaches_is_found(judge: Judge, reached: dict[str, float], number: int) -> None:
     def clip(model: Model) -> None:
-        relu = node(model, "Relu", number)
-        limit = add_constant(model, "limit", np.float32(reached[relu.output[0]] * 1.01))
-        insert_after(model, relu, "Clip", "", limit)
+        values = node(model, "Relu", number).output[0]
+        clamp(model, values, reached[values] * 1.01)
 
     assert judge(clip, 0).passport
     verdict = judge(clip, 20)
     assert "hunted inputs" in failures(verdict)
-    assert verdict.hunted == [] or verdict.findings["cpu"]["hunt"]["layers"]
+    assert f"net.features.{(1, 4, 8, 10)[number]}" in verdict.findings["cpu"]["hunt"]["layers"]
 
 
 def test_a_decision_that_flips_only_near_ties_is_found(judge: Judge) -> None:
     """Arg-max over coarse scores: the probabilities are right, the class is not where two scores nearly agree."""
 
     def coarse(model: Model) -> None:
-        scores = node(model, "ArgMax").input[0]
-        step = add_constant(model, "step", np.float32(1e-3))
-        names = [scores, "scaled", "rounded", "coarse"]
-        made = [
-            helper.make_node("Div", [names[0], step], [names[1]]),
-            helper.make_node("Floor", [names[1]], [names[2]]),
-            helper.make_node("Mul", [names[2], step], [names[3]]),
-        ]
         argmax = node(model, "ArgMax")
+        step = add(model, "step", np.float32(1e-3))
+        scaled = make("Div", [argmax.input[0], step], "scaled")
+        insert(model, argmax, scaled, make("Floor", ["scaled"], "coarse"))
         argmax.input[0] = "coarse"
-        place = list(model.graph.node).index(argmax)
-        for offset, each in enumerate(made):
-            model.graph.node.insert(place + offset, each)
 
     assert judge(coarse, 0).passport
     verdict = judge(coarse, 20)
@@ -116,6 +109,14 @@ def test_the_faithful_export_passes_and_its_worst_rows_are_kept(judge: Judge, tw
     for batch in verdict.hunted:
         assert len(batch.feeds["image"]) == 1
         assert twin.decide(twin.truth(batch.feeds))[1].min() > 4 * 8 * noise  # no tie, or no whole number could be kept
+
+
+def test_the_bundle_keeps_hunted_rows(colour_run: Any, colour_bundle: Path) -> None:
+    notes = [sample.note for sample in samples.load(colour_bundle / "samples.npz")]
+    kinds = [kind for kind in ("activations", "margins", "divergence", "answers") if f"hunted for {kind}" in str(notes)]
+    assert len(kinds) >= 3
+    with Predictor.load(colour_bundle) as predictor:  # replays them
+        assert predictor.predict(np.zeros((8, 8, 3), np.uint8)).index in range(4)
 
 
 def test_nothing_is_hunted_on_a_model_that_is_refused_already(judge: Judge) -> None:
