@@ -63,6 +63,7 @@ def stage_settings(settings: tuple[str, ...], providers: tuple[str, ...], budget
 
 def model(path: Path, foreign: Foreign, settings: tuple[str, ...]) -> tuple[Passport, Path]:
     """Judge an ONNX file from elsewhere; return its passport and the folder with what was found."""
+    from stages import report
     from stages.settings import apply
     from stages.verify.foreign import verify_file
 
@@ -79,6 +80,7 @@ def model(path: Path, foreign: Foreign, settings: tuple[str, ...]) -> tuple[Pass
         out=out,
         observer=observer,
     )
+    report.write_verdict(path.name, found.passport, out)
     for line in verdict.lines(found.passport, path.name):
         observer.say(line)
     return found.passport, out

@@ -47,9 +47,8 @@ def walk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         recipe = settings.apply(recipe, [f"data.path={generated_data / 'pictures'}"])
     if recipe.data.name == "mnist":
         recipe = settings.apply(recipe, ["data.validation=0" if recipe.train.batch_size == 3 else "data.validation=50"])
-    recipe = settings.apply(
-        recipe, ["train.epochs=1", f"train.batch_size={ROWS['train']}", "train.device=cpu", "verify.witness=8", "verify.budget_s=2"]
-    )
+    short = ["train.epochs=1", f"train.batch_size={ROWS['train']}", "train.device=cpu"]
+    recipe = settings.apply(recipe, [*short, "verify.witness=8", "verify.budget_s=2"])
     dataset = shortened(discover.call("data", recipe.data, generated_data))
     run = tmp_path_factory.mktemp(recipe.name)
     trained = train.run(recipe, dataset, run / "train")

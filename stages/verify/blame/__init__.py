@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from deploy import files
-from deploy.errors import OnnxwayError
+from deploy.errors import BundleError, OnnxwayError
 from deploy.providers import open_session
 from deploy.schema import to_plain
 from stages.observer import Observer
@@ -15,6 +15,7 @@ from stages.verify.blame.deadline import Deadline, OutOfTimeError
 from stages.verify.blame.feeds import candidates, fewer
 from stages.verify.blame.found import Blame, StepFigure
 from stages.verify.blame.origin import OnnxOrigin, Origin, TorchOrigin
+from stages.verify.blame.steps import FILE as STEP
 from stages.verify.blame.steps import Judge, Step, left_out, steps_of, walk
 from stages.verify.material import count
 from stages.verify.precision import provider_options
@@ -66,10 +67,13 @@ def _blame(case: Case, out: Path, deadline: Deadline) -> Blame:
     form = next((check for check in case.passport.failures() if check.name == "form"), None)
     if form is not None:
         return Blame(f"the file does not have the form that was asked for: {form.detail}", step="form")
-    shown = _failing(case, deadline)
+    try:
+        shown = _failing(case, deadline)
+    except BundleError as error:
+        return Blame(f"the file on disk cannot be opened: {error}", step=STEP)
     if shown is None:
         names = ", ".join(check.name for check in case.passport.failures())
-        return Blame(f"model.onnx alone answers rightly on all inputs that were tried; what failed: {names}")
+        return Blame(f"{case.model.name} alone answers rightly on all inputs that were tried; what failed: {names}")
     batch, judge = shown
     case, not_made = _exportable(case)
     steps = steps_of(case)

@@ -19,6 +19,7 @@ from stages.verify.blame.steps import EAGER, EXPORTED, OPTIMIZED, UNOPTIMIZED, J
 from stages.verify.blame.trusted import Trusted, TrustedGraph, TrustedProgram
 
 _LAYERS = 48
+_UNPAIRED = 0.25
 _UNITS = {"fp32": 0.0, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-8}  # half a unit in the last place
 
 
@@ -102,7 +103,19 @@ def _told(found: Blame, step: Step, meter: Meter, located: Located, folder: Path
         layers=_layers(meter),
         repro=_reproduce(meter, located, folder, step),
     )
-    return replace(told, sentence=_sentence(told, step, describe.title(node)))
+    sentence = _sentence(told, step, describe.title(node))
+    if extra := _unpaired(meter):
+        sentence += f"; the trusted graph is built differently ({extra}), so the place is approximate"
+    return replace(told, sentence=sentence)
+
+
+def _unpaired(meter: Meter) -> str:
+    """Return how many nodes have no counterpart, in words; empty when they are few."""
+    nodes = meter.probe.flow.nodes
+    alone = sum(not any(name in meter.pairs for name in node.output) for node in nodes)
+    other = len(meter.trusted.flow.nodes) if meter.trusted.flow is not None else len(nodes)
+    much = alone > _UNPAIRED * len(nodes) or abs(other - len(nodes)) > _UNPAIRED * len(nodes)
+    return f"{len(nodes)} nodes against {other}, {alone} without a counterpart" if much else ""
 
 
 def _sentence(told: Blame, step: Step, title: str) -> str:

@@ -1,5 +1,6 @@
 """Values that are trusted, tensor by tensor: what a suspect graph is compared with inside."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -135,7 +136,7 @@ def marked(proto: onnx.ModelProto, tensors: list[str]) -> onnx.ModelProto:
 
 def _in_float64(program: torch.export.ExportedProgram) -> torch.fx.GraphModule:
     """Return the program's module with its weights, and what it casts to float32, in float64."""
-    module: torch.fx.GraphModule = program.module().double()
+    module: torch.fx.GraphModule = copy.deepcopy(program.module()).double()  # double() changes weights in place
 
     def widened(value: Any) -> Any:
         return torch.float64 if value is torch.float32 else value

@@ -7,7 +7,6 @@ import onnx
 
 from deploy import files, passport
 from deploy.errors import UsageError
-from stages import report
 from stages.observer import Observer
 from stages.recipe import VerifyConfig
 from stages.verify.blame import Case, OnnxOrigin, Origin, TorchOrigin, record
@@ -58,7 +57,6 @@ def verify_file(
     passport.save(out / "passport.json", verdict.passport)
     case = Case(model, reference, verdict.passport, config, verdict.worst, rows, origin)
     record(case, out, observer or Observer())
-    report.write_verdict(model.name, verdict.passport, out)
     return verdict
 
 
