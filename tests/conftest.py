@@ -59,16 +59,12 @@ def colour_data() -> Any:
     """A dataset of 32 x 24 RGB pictures in four classes that differ by colour and by position, with some noise."""
     from stages.dataset import DataInfo, Dataset, Split
     from stages.split import digest
+    from tests.mutants.data import colours
 
     generator = np.random.default_rng(1)
 
     def split(rows: int) -> Split:
-        targets = generator.integers(0, 4, rows)
-        pictures = generator.integers(0, 120, (rows, 32, 24, 3))
-        for row, target in enumerate(targets):
-            top, channel = (4, 18)[target // 2], (0, 2)[target % 2]
-            pictures[row, top : top + 9, 5:19, channel] += generator.integers(25, 130)
-        return Split(np.clip(pictures, 0, 255).astype(np.uint8), targets)
+        return Split(*colours(rows, generator))
 
     train, validation, test = split(600), split(100), split(400)
     info = DataInfo(
@@ -123,9 +119,7 @@ def key_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     (folder / "private.pem").write_bytes(private)
     (folder / "public.pem").write_bytes(public)
     return folder / "private.pem", folder / "public.pem"

@@ -52,6 +52,7 @@ def export(
         }
         for spec in inputs.tensors
     )
+    _forget_recurrent_kernels()
     with warnings.catch_warnings(), _quiet():
         warnings.simplefilter("ignore")  # torch's own deprecations inside its exporter; ours are checked on the file
         try:
@@ -108,6 +109,18 @@ def _shorten_paths(proto: onnx.ModelProto) -> None:
     for node in proto.graph.node:
         for entry in node.metadata_props:
             entry.value = _STACK_FRAME.sub(shorten, entry.value)
+
+
+def _forget_recurrent_kernels() -> None:
+    """Make torch look up the kernels of recurrent layers anew.
+
+    Torch 2.14 keeps the one that unrolls the time steps from the first export in a process; the second one then finds a
+    fixed length and fails.
+    """
+    for name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
+        operator = getattr(torch.ops.aten, name)
+        for overload in operator.overloads():
+            getattr(operator, overload)._dispatch_cache.clear()
 
 
 def _root_cause(error: BaseException) -> str:

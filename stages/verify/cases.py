@@ -16,7 +16,7 @@ _SIZES = ((37, 53), (64, 31), (127, 127))
 
 
 def edges(signature: Signature, like: Feeds, seed: int = 0) -> Iterator[tuple[str, Feeds]]:
-    """Yield named batches of one or two rows: each input at its edges in turn, the others as in `like`."""
+    """Yield named batches of a few rows: each input at its edges in turn, the others as in `like`."""
     for spec in signature.tensors:
         for name, array in _edges(spec, like[spec.name], np.random.default_rng(seed)):
             title = name if len(signature.tensors) == 1 else f"{spec.name}: {name}"
@@ -46,8 +46,8 @@ def _edges(spec: TensorSpec, like: Array, generator: np.random.Generator) -> Ite
     for axis in free:
         long = {axis: _WIDE}
         yield f"{spec.shape[axis + 1]} {_WIDE}", random(1, *_sized(shape, long))
-        stretched = np.arange(_WIDE) * shape[axis] // _WIDE  # looks like a row of the data: noise may saturate a network
-        yield f"{spec.shape[axis + 1]} {_WIDE}, stretched", np.take(like[:2], stretched, axis=axis + 1)
+        places = np.arange(_WIDE) * shape[axis] // _WIDE  # like a row of the data: mere noise may saturate a soft-max
+        yield f"{spec.shape[axis + 1]} {_WIDE}, stretched", np.take(like[:8], places, axis=axis + 1)
         yield f"{spec.shape[axis + 1]} {_WIDE}, else 1", random(1, *_sized(shape, dict.fromkeys(free, 1) | long))
     for sizes in _SIZES:
         chosen = dict(zip(free, itertools.cycle(sizes)))

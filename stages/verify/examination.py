@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from deploy.passport import Check
 from deploy.placement import Placement
 from deploy.providers import Provider
 from stages.observer import Observer
 from stages.recipe import VerifyConfig
 from stages.verify.compare import Comparison
-from stages.verify.material import Material
+from stages.verify.material import Material, count
 from stages.verify.reference import Answer, Feeds, Outputs, Reference
 from stages.verify.worst import Batch, Worst
 
@@ -59,6 +61,15 @@ class Examination:
     def sample(self) -> Feeds:
         """Return the first batch of test rows."""
         return next(self.material.test(self.config.max_batch))
+
+    def unsure(self) -> Feeds:
+        """Return the first batch of test rows, the least sure first: where a soft-max saturates, faults do not show."""
+        feeds = self.sample()
+        first = self.test.decided[0] if self.test is not None and self.test.decided else None
+        if first is None or len(first.rows) != count(feeds) or first.rows[0] != 0:
+            return feeds
+        order = np.argsort(first.margins, kind="stable")
+        return {name: array[order] for name, array in feeds.items()}
 
     def compare(self, answered: Iterable[tuple[Feeds, Outputs, str]]) -> Comparison:
         """Compare answers (feeds, outputs, a name for messages) with the reference's."""

@@ -3,7 +3,7 @@
 from functools import partial
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import nn
 from torchvision.models import DenseNet, MobileNetV3, ShuffleNetV2
 from torchvision.models.mobilenetv3 import InvertedResidualConfig

@@ -3,8 +3,9 @@
 import numpy as np
 from onnx import TensorProto
 
-from tests.mutants.edit import add, after, attribute, insert, make, node, nodes, producer, rewire, scores
+from tests.mutants.edit import add, after, attribute, insert, make, node, nodes, rewire, scores
 from tests.mutants.mutation import CLASSIFIERS, Model, fault
+
 
 @fault(*CLASSIFIERS)
 def softmax_over_the_batch(model: Model) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 from onnx import TensorProto, helper
 
-from tests.mutants.edit import add, after, become, change, insert, make, node, nodes, producer, scores
+from tests.mutants.edit import add, after, become, change, insert, make, node
 from tests.mutants.mutation import CLASSIFIERS, Model, fault
 
 

@@ -22,6 +22,7 @@ from tests.mutants.edit import (
 )
 from tests.mutants.mutation import IMAGES, Model, fault
 
+
 def _relu(model: Model) -> Any:
     found = nodes(model, "Relu")
     return found[len(found) // 2]

@@ -10,7 +10,8 @@ Model = onnx.ModelProto
 Apply = Callable[[Model], str | None]
 
 IMAGES = (
-    "lenet5", "saturated", "resnet_small", "alexnet", "inception", "densenet", "mobilenet", "shufflenet", "dilated", "detector",
+    "lenet5", "saturated", "resnet_small", "alexnet", "inception", "densenet", "mobilenet", "shufflenet",
+    "dilated", "detector",
 )  # fmt: skip
 SERIES = ("lstm", "gru")
 CLASSIFIERS = tuple(name for name in (*IMAGES, *SERIES) if name not in ("dilated", "detector"))

@@ -153,5 +153,7 @@ _REVERSED = (("last", -1), ("before_first", -(2**31)), ("time", 1), ("backwards"
 
 
 def _sliced(model: Model, end: int, axis: int) -> str:
-    limits = [add(model, name, np.array([number], np.int64)) for name, number in (("from", 0), ("to", end), ("on", axis))]
+    limits = [
+        add(model, name, np.array([number], np.int64)) for name, number in (("from", 0), ("to", end), ("on", axis))
+    ]
     return after(model, raw(model), "Slice", *limits)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
@@ -121,7 +121,11 @@ def build(name: str, seed: int, folder: Path) -> Subject:
     """Train a network with this seed, export it to `folder`/model.onnx, and return it with its twin."""
     generator = np.random.default_rng(seed)
     make = data.colours if name in IMAGES else data.series
-    (inputs, targets), (others, _), (test, test_targets) = make(600, generator), make(600, generator), make(400, generator)
+    (inputs, targets), (others, _), (test, test_targets) = (
+        make(600, generator),
+        make(600, generator),
+        make(400, generator),
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         graph = (IMAGES | SERIES)[name]()

@@ -29,8 +29,20 @@ SURFACE = {
     "serve": ["[REF]", "--host", "--port", "--provider", "--trusted-key", "--runs"],
     "train": ["RECIPE", "--set", "--device", "--force", "--runs", "--data-root"],
     "verify": [
-        "[REF]", "--torch", "--weights", "--against", "--inputs", "--out", "--provider", "--budget", "--json",
-        "--trusted-key", "--set", "--force", "--runs", "--data-root",
+        "[REF]",
+        "--torch",
+        "--weights",
+        "--against",
+        "--inputs",
+        "--out",
+        "--provider",
+        "--budget",
+        "--json",
+        "--trusted-key",
+        "--set",
+        "--force",
+        "--runs",
+        "--data-root",
     ],
 }
 

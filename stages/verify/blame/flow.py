@@ -62,6 +62,15 @@ class Flow:
                 found.append(name)
         return found
 
+    def of_values(self) -> list[int]:
+        """Return the numbers of the nodes that see the inputs' values; the others see their sizes only."""
+        sized: set[str] = set()
+        for node in self.nodes:
+            moving = [name for name in inputs_of(node) if name in self.makers or name in self.inputs]
+            if node.op_type in ("Shape", "Size") or all(name in sized for name in moving):
+                sized.update(node.output)
+        return [number for number, node in enumerate(self.nodes) if node.output[0] not in sized]
+
     def constant(self, name: str) -> Array | None:
         """Return the value of an initializer or of a Constant node; None for what would have to be computed."""
         if name in self.initializers:

@@ -15,6 +15,8 @@ from stages.verify.blame.trusted import compute, run_alone
 
 _NOTABLE = 1.0  # alone and on equal inputs a faithful node gives its counterpart's very bits: any noise is the node's
 
+_NEAR = 0.5  # of the limit: inputs so far off have brought the error along
+
 
 @dataclass(frozen=True)
 class Located:
@@ -94,14 +96,13 @@ def _judge(meter: Meter, number: int) -> Located:
     found = max((c for c in candidates if c is not None), key=lambda c: c.local_ratio or 0.0, default=None)
     if found is not None:
         return found
-    inherited: Error = "inherited"
-    if all(not meter.broken(name) for name in inputs_of(flow.nodes[number])):
-        inherited = "combined"
+    before = [meter.ratio(name) or 0.0 for name in inputs_of(flow.nodes[number])]
+    error: Error = "inherited" if max(before, default=0.0) > _NEAR * meter.limit else "combined"
     replay = _replay(meter, number, by_position=False)
     twin = _twin(meter, number)
     if replay is None:
         return Located(number, "", _ratio_of(meter, number), None, twin)
-    return Located(number, inherited, _ratio_of(meter, number), replay.ratio, twin, replay.inputs, replay.expected)
+    return Located(number, error, _ratio_of(meter, number), replay.ratio, twin, replay.inputs, replay.expected)
 
 
 def _local(meter: Meter, number: int) -> Located | None:

@@ -85,16 +85,18 @@ def _noted(flow: Flow, taken: set[int]) -> dict[tuple[str, str], list[int]]:
 def _by_order(suspect: Flow, trusted: Flow, known: dict[int, int]) -> dict[int, int]:
     """Align both lists of nodes; known pairs are their anchors, and gaps are paired from their ends.
 
-    From the ends, because what one graph has folded away (a batch norm) comes first in the gap behind its convolution.
+    Nodes that compute sizes are left out. From the ends, because what one graph has folded away (a batch norm) comes
+    first in the gap behind its convolution.
     """
-    anchors = {theirs: f"#{theirs}" for theirs in known.values()}
-    ours = [anchors[known[i]] if i in known else _token(suspect, node) for i, node in enumerate(suspect.nodes)]
-    theirs = [anchors.get(i) or _token(trusted, node) for i, node in enumerate(trusted.nodes)]
+    ours, theirs = suspect.of_values(), trusted.of_values()
+    anchors = {b: f"#{b}" for b in known.values()}
+    tokens = [anchors[known[a]] if a in known else _token(suspect, suspect.nodes[a]) for a in ours]
+    others = [anchors.get(b) or _token(trusted, trusted.nodes[b]) for b in theirs]
     found: dict[int, int] = {}
-    for kind, a, a_end, b, b_end in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
+    for kind, a, a_end, b, b_end in SequenceMatcher(None, tokens, others, autojunk=False).get_opcodes():
         if kind in ("equal", "replace"):
-            found |= dict(zip(reversed(range(a, a_end)), reversed(range(b, b_end)), strict=False))
-    free = set(range(len(trusted.nodes))) - set(known.values())
+            found |= dict(zip(reversed(ours[a:a_end]), reversed(theirs[b:b_end]), strict=False))
+    free = set(theirs) - set(known.values())
     return {a: b for a, b in found.items() if a not in known and b in free}
 
 

@@ -15,14 +15,15 @@ from stages.verify.cases import empty, nasty, unfinite
 from stages.verify.compare import Comparison
 from stages.verify.examination import Examination
 from stages.verify.hunt.budget import Budget
-from stages.verify.hunt.found import Found
-from stages.verify.hunt.judge import Judged, judge
+from stages.verify.hunt.found import Found, neighbours
+from stages.verify.hunt.judge import GROUP, Judged, judge
 from stages.verify.hunt.search import Effort, Quarry, search
 from stages.verify.material import count, row
 from stages.verify.reference import Outputs, Transparent
 from stages.verify.worst import Batch
 
 _SEARCHING = 0.7  # part of the budget; the rest is for judging what was found
+_CROWD = 8  # rows in whose noise a nasty input is judged: of one row alone it is now and then small by luck
 _KEPT = 2  # rows of each search that become regression samples
 
 # ONNX Runtime's CPU kernels of these may drop a NaN, where torch passes it on: a faithful graph then hides it.
@@ -46,10 +47,11 @@ def check(exam: Examination) -> Iterator[Check]:
 
 def _nasty(exam: Examination) -> Check:
     own = exam.reference.own if isinstance(exam.reference, Transparent) else {}
-    inputs = nasty(exam.reference.input, exam.sample(), own)
-    compared = [exam.compare([(feeds, exam.answer(feeds), name)]) for name, feeds in inputs]
-    rows = sum(group.rows for group in compared)
-    detail = f"{rows} inputs: checkerboards, stripes, single pixels, denormals, sizes around the network's own"
+    generator = np.random.default_rng(0)
+    inputs = list(nasty(exam.reference.input, exam.sample(), own))
+    crowds = ((name, neighbours(feeds, exam.reference.input, _CROWD - 1, generator)) for name, feeds in inputs)
+    compared = [exam.compare([(crowd, exam.answer(crowd), name)]) for name, crowd in crowds]
+    detail = f"{len(inputs)} inputs: checkerboards, stripes, single pixels, denormals, sizes around the network's own"
     return exam.group("nasty inputs", compared, detail)
 
 
@@ -77,20 +79,26 @@ def _hunted(exam: Examination, findings: dict[str, Any]) -> Iterator[Check]:
     findings["seconds"] = round(time.monotonic() - begun, 2)
     sought = [one for one in judged if one.found.kind != "answers"]
     kinds = ", ".join(dict.fromkeys(one.found.kind for one in sought))
-    yield exam.group("hunted inputs", _groups(sought), f"{len(sought)} inputs sought for {kinds}")
+    yield exam.group("hunted inputs", _groups(exam, sought), f"{len(sought)} inputs sought for {kinds}")
     noise = _noise([one for one in sought if one.found.kind == "divergence"], exam.noise)
     chosen = [one for one in judged if one.found.kind == "answers"]
     detail = f"{len(chosen)} inputs sought for the model's largest error, by the noise of inputs sought for torch's"
-    yield replace(exam, noise=noise).group("hunted answers", _groups(chosen), detail)
+    yield replace(exam, noise=noise).group("hunted answers", _groups(exam, chosen), detail)
 
 
-def _groups(judged: list[Judged]) -> list[Comparison]:
-    return list({id(one.group): one.group for one in judged}.values())
+def _groups(exam: Examination, judged: list[Judged]) -> list[Comparison]:
+    """Return the groups of these rows, those that time kept too small as one."""
+    groups = list({id(one.group): one.group for one in judged}.values())
+    small = [group for group in groups if group.rows < GROUP]
+    together = Comparison(exam.reference)
+    for group in small:
+        together.merge(group)
+    return [group for group in groups if group.rows >= GROUP] + [together] * bool(small)
 
 
 def _noise(judged: list[Judged], pooled: dict[str, float]) -> dict[str, float]:
     """Return the largest noise of all groups and the pooled one, by output."""
-    return {name: max([noise, *(group.noise()[name] for group in _groups(judged))]) for name, noise in pooled.items()}
+    return {name: max([noise, *(one.group.noise().get(name, 0.0) for one in judged)]) for name, noise in pooled.items()}
 
 
 def _told(found: Found) -> dict[str, Any]:

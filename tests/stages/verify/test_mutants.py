@@ -143,8 +143,8 @@ def test_every_rewrite_passes_on_every_network(judge: Judge, subject: Any, name:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seed", [1, 2])  # outermost: torch 2.14 cannot export one LSTM right after another
 def test_every_architecture_passes_with_other_seeds(subject: Any, name: str, seed: int) -> None:
     built = subject(name, seed)
     assert_passes(certify(built.model, built.twin, built.material, VerifyConfig()))

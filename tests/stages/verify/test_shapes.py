@@ -189,7 +189,7 @@ def test_free_sizes_are_swept(colour_exam: Any) -> None:
     exam = colour_exam(lambda feeds, run: run(feeds))
     assert failures(exam) == []
     tried = [line["shape"] for line in exam.findings["shapes"]]
-    assert tried[-4:] == ["2x16x16x3", "2x31x47x3", "2x48x33x3", "2x97x64x3"]
+    assert tried[-4:] == ["8x16x16x3", "8x31x47x3", "8x48x33x3", "8x97x64x3"]
 
 
 def test_a_fault_at_prime_sizes_only(colour_exam: Any) -> None:
@@ -202,7 +202,7 @@ def test_a_fault_at_prime_sizes_only(colour_exam: Any) -> None:
     exam = colour_exam(answer)
     found = checks(exam)
     assert not found["free sizes"]
-    assert [line["shape"] for line in exam.findings["shapes"] if line["ratio"] > 8] == ["2x31x47x3"]
+    assert [line["shape"] for line in exam.findings["shapes"] if line["ratio"] > 8] == ["8x31x47x3"]
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 30), st.integers(1, 30))

@@ -20,6 +20,7 @@ from stages.verify.cases import edges, nasty
 from stages.verify.certify import Verdict, certify
 from stages.verify.checks import hunt
 from stages.verify.examination import Examination
+from stages.verify.hunt.judge import GROUP
 from stages.verify.material import Material
 from stages.verify.session import open_model
 from stages.verify.twin import Twin
@@ -270,3 +271,20 @@ def test_a_nan_that_a_pool_of_onnx_runtime_drops_is_told_and_not_held_against_th
     assert check
     assert "hidden by MaxPool, ReduceMax" in check.detail
     assert made.findings["hunt"]["hidden"] > 0
+
+
+def test_where_time_is_short_small_groups_are_judged_together(
+    exam: Examination, twin: Twin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exam.config = VerifyConfig(budget_s=1e-3)
+    seen = []
+    whole = Examination.group
+
+    def group(self: Examination, name: str, groups: list[Any], detail: str) -> Check:
+        seen.append((name, [one.rows for one in groups]))
+        return whole(self, name, groups, detail)
+
+    monkeypatch.setattr(Examination, "group", group)
+    assert all(hunt.check(exam))
+    assert sum(map(sum, dict(seen[1:]).values())) >= GROUP
+    assert all(len([rows for rows in sizes if rows < GROUP]) <= 1 for _, sizes in seen[1:])
