@@ -1,6 +1,6 @@
 """What verify catches of faults in exported graphs, next to what others' comparisons catch of the same ones.
 
-python -m benchmarks.verify_power                    everything: about 6 minutes on one core
+python -m benchmarks.verify_power                    everything: 573 s on one busy core
 python -m benchmarks.verify_power --most 2           each kind of fault on two networks at most
 """
 

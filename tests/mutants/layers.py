@@ -165,7 +165,7 @@ def gelu_by_tanh(model: Model) -> str:
 
 @fault("alexnet", "lenet5", found_by="")
 def dropout_left_in(model: Model) -> None:
-    """Units are drawn anew in each call; written out, because ONNX Runtime leaves out ONNX's own Dropout."""
+    """Units are drawn anew in each call; written out, because ONNX Runtime's optimizer removes Dropout."""
     last = nodes(model, "Relu")[-1]
     source, relu_out = f"{last.output[0]}_all", last.output[0]
     half, two = add(model, "dropout_half", np.float32(0.5)), add(model, "dropout_two", np.float32(2))
