@@ -15,6 +15,7 @@ pythonpath = .
 markers =
     gpu
     slow
+    matrix
 filterwarnings = error
 """
 

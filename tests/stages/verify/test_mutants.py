@@ -1,6 +1,6 @@
 """The power of verify: every kind of fault is refused, every faithful graph passes.
 
-Each kind on one network here; on all that it fits where slow tests run, and in `benchmarks/verify_power.py`.
+Each kind on one network here; on all that it fits with `-m matrix`, and in `benchmarks/verify_power.py`.
 """
 
 from collections.abc import Callable, Iterable
@@ -130,19 +130,19 @@ def test_a_named_node_is_in_the_changed_graph(subject: Any, mutation: Mutation) 
     assert node is None or node in [n.name for n in model.graph.node]
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @on_others(FAULTS)
 def test_every_fault_is_refused_on_every_network(judge: Judge, subject: Any, name: str, mutation: Mutation) -> None:
     assert_refused(judge(subject(name), mutation), mutation)
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @on_others((*FAITHFUL, *EQUIVALENT))
 def test_every_rewrite_passes_on_every_network(judge: Judge, subject: Any, name: str, mutation: Mutation) -> None:
     assert_passes(judge(subject(name), mutation))
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("seed", [1, 2])  # outermost: torch 2.14 cannot export one LSTM right after another
 def test_every_architecture_passes_with_other_seeds(subject: Any, name: str, seed: int) -> None:
