@@ -62,8 +62,26 @@ class Conditions:
     provider_options: dict[str, str] = field(default_factory=dict)
 
 
+class Checked:
+    """What a set of checks adds up to: truthy when there are any and all of them passed."""
+
+    checks: tuple[Check, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.checks) and all(self.checks)
+
+    @property
+    def verdict(self) -> str:
+        """`passed` or `failed`, as `passport.json` has it."""
+        return "passed" if self else "failed"
+
+    def failures(self) -> tuple[Check, ...]:
+        """Return the checks that did not pass."""
+        return tuple(check for check in self.checks if not check)
+
+
 @dataclass(frozen=True)
-class Passport:
+class Passport(Checked):
     """What verification found for the file whose SHA-256 is `model_sha256`; truthy when every check passed.
 
     `noise` is the root mean square rounding noise of torch float32 against the float64 twin, by output and in that
@@ -88,18 +106,6 @@ class Passport:
     conditions: dict[str, Conditions] = field(default_factory=dict)
     schema: int = 1  # what a passport without the key is; whoever issues one says SCHEMA
 
-    def __bool__(self) -> bool:
-        return bool(self.checks) and all(self.checks)
-
-    @property
-    def verdict(self) -> str:
-        """`passed` or `failed`, as `passport.json` has it."""
-        return "passed" if self else "failed"
-
-    def failures(self) -> tuple[Check, ...]:
-        """Return the checks that did not pass."""
-        return tuple(check for check in self.checks if not check)
-
     def require(self, model_sha256: str) -> None:
         """Raise `BundleError` unless this passport passes and was issued for exactly this file."""
         if self.schema > SCHEMA:
@@ -118,7 +124,7 @@ class Passport:
 
 
 @dataclass(frozen=True)
-class Recertification:
+class Recertification(Checked):
     """What the golden samples showed for one bundle on one machine, long after its passport; truthy when all passed.
 
     `bundle_sha256` (of the manifest) binds it to the bundle, `machine` and `conditions` to the place.
@@ -134,18 +140,6 @@ class Recertification:
     rows: int
     created: str
     schema: int = SCHEMA
-
-    def __bool__(self) -> bool:
-        return bool(self.checks) and all(self.checks)
-
-    @property
-    def verdict(self) -> str:
-        """`passed` or `failed`."""
-        return "passed" if self else "failed"
-
-    def failures(self) -> tuple[Check, ...]:
-        """Return the checks that did not pass."""
-        return tuple(check for check in self.checks if not check)
 
 
 def save(path: Path, passport: Passport) -> None:
