@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def environment(**changes: str) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | changes
+    """Of a shell in which the environment that runs the tests is active: MLproject's commands say `python`."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": path} | changes
 
 
 def start(*command: str, folder: Path, **changes: str) -> "subprocess.Popen[str]":
