@@ -96,7 +96,8 @@ class VerifyConfig:
     max_batch    the largest batch that is tried (1, 2, 3 and an odd one are tried always)
     providers    execution providers to verify on, each strictly
     max_flip_rate    rate of other decisions, in [0, 1), that the test rows must rule out at 95 %; 0: only said
-    witness      rows on which onnx's numpy ReferenceEvaluator must decide the same; 0: none
+    witness      rows on which onnx's numpy ReferenceEvaluator must decide the same; null: a few, as many as take some
+                 seconds; 0: none
     budget_s     seconds for hunting worst cases, on each provider; small networks need fewer; 0: no hunt
     blame_s      seconds that naming the place may take when the verdict fails
     """
@@ -107,7 +108,7 @@ class VerifyConfig:
     max_batch: int = 64
     providers: tuple[Literal["cpu", "cuda"], ...] = ("cpu",)
     max_flip_rate: float = 0.0
-    witness: int = 0
+    witness: int | None = None
     budget_s: float = 20.0
     blame_s: float = 60.0
 

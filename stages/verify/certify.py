@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 from deploy import files
 from deploy.errors import OnnxwayError, ProviderError
 from deploy.machine import read_machine, session_conditions
@@ -18,6 +20,7 @@ from stages.observer import Observer
 from stages.recipe import ExportConfig, VerifyConfig
 from stages.verify.checks import cut, decisions, hunt, placement, pooled, shapes, witness
 from stages.verify.examination import Examination
+from stages.verify.flops import row_flops
 from stages.verify.material import Material
 from stages.verify.precision import arithmetic, provider_options
 from stages.verify.reference import Outputs, Reference
@@ -88,13 +91,14 @@ def certify(
     answers: Outputs = {}
     worst, hunted = Worst(), list[Batch]()
     machine, conditions = Machine(), dict[str, Conditions]()
+    work = row_flops(onnx.load(model), {name: array.shape for name, array in next(material.test(1)).items()})
     for provider in config.providers:
         prefix = f"{provider}: " if len(config.providers) > 1 else ""
         exam = None
         try:
             session = open_session(model, provider, provider_options(config.precision, provider))
             judged = reference.at(arithmetic(config.precision, session.options))
-            exam = Examination(model, provider, session.run, judged, material, config, observer or Observer())
+            exam = Examination(model, provider, session.run, judged, material, config, observer or Observer(), work)
             exam.placement = session.placement
             machine, conditions[provider] = read_machine(gpu=0), session_conditions(session)
             checks += [_named(prefix, check) for check in examine(exam)]

@@ -1,8 +1,9 @@
 """One model's answers against the reference's, added up over many batches."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 
 import numpy as np
 
@@ -10,8 +11,13 @@ from deploy.bundle import Signature
 from stages.dataset import Array
 from stages.verify.material import count
 from stages.verify.noise import Pool
-from stages.verify.reference import Feeds, Outputs, Reference
+from stages.verify.reference import Feeds, Outputs, Perturbable, Reference
 from stages.verify.worst import Worst
+
+_DRAWS = 4
+_SCALE_ROWS = 256
+_NEAR_TIE = 32
+_KEPT_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,8 @@ class Comparison:
     decided        by batch, the decisions; rows are counted from the first one that was added
     malformed      what was wrong with answers that could not be compared at all
     worst          the batches that were answered worst
+    kept           the first batches and their truths, up to 32 MiB, for `redraw`
+    screened       rows that were held against the yardstick only, see `screen`
     """
 
     reference: Reference
@@ -54,18 +62,53 @@ class Comparison:
     decided: list[Decisions] = field(default_factory=list)
     malformed: list[str] = field(default_factory=list)
     worst: Worst = field(default_factory=Worst)
+    kept: list[tuple[Feeds, Outputs]] = field(default_factory=list)
     rows: int = 0
+    screened: int = 0
 
     def add(self, feeds: Feeds, found: Outputs, where: str) -> None:
         """Compare the answers to one batch; `where` names it in messages."""
-        truth = self.reference.truth(feeds)
+        self._add(feeds, found, where, self._count(feeds))
+
+    def screen(self, feeds: Feeds, found: Outputs, where: str) -> None:
+        """Compare answers with the yardstick's, and only those rows with the truth that are suspect.
+
+        A row is not suspect when no value is further from the yardstick's than twice the yardstick's own largest error
+        so far, and both decide the same by a margin beyond the noise: then it cannot be far from the truth either.
+        """
+        rows = self._count(feeds)
+        rounded = self.reference.rounded(feeds)
+        if malformations(self.reference.output, found, rounded):
+            self._add(feeds, found, where, rows)
+            return
+        expected, margins = self.reference.decide(rounded)
+        decided, _ = self.reference.decide(found)
+        suspect = np.asarray(decided != expected) | _unequal(found, rounded, len(rows))
+        for name, pool in self.pools.items():
+            apart = np.abs(found[name].astype(np.float64) - rounded[name]).reshape(len(rows), -1).max(axis=1)
+            suspect |= ~(apart <= 2 * pool.worst_noise())
+            suspect |= margins <= _NEAR_TIE * pool.worst_noise()
+        clear = ~suspect
+        self.screened += int(clear.sum())
+        self.decided.append(Decisions(rows[clear], expected[clear], decided[clear], margins[clear], suspect[clear]))
+        if suspect.any():
+            asked, answered = ({name: value[suspect] for name, value in one.items()} for one in (feeds, found))
+            self._add(asked, answered, where, rows[suspect])
+
+    def _count(self, feeds: Feeds) -> Array:
         rows = np.arange(self.rows, self.rows + count(feeds))
         self.rows += len(rows)
+        return rows
+
+    def _add(self, feeds: Feeds, found: Outputs, where: str, rows: Array) -> None:
+        truth = self.reference.truth(feeds)
         wrong = malformations(self.reference.output, found, truth)
         if wrong:
             self.malformed += [f"{where}: {text}" for text in wrong]
             self.worst.add(math.inf, feeds, where)
             return
+        if isinstance(self.reference, Perturbable):
+            self._keep([(feeds, truth)])
         rounded = self.reference.rounded(feeds)
         ratios = [0.0]
         for name, exact in truth.items():
@@ -88,7 +131,50 @@ class Comparison:
         self.decided += [replace(part, rows=part.rows + self.rows) for part in other.decided]
         self.malformed += other.malformed
         self.worst.merge(other.worst)
+        self._keep(other.kept)
         self.rows += other.rows
+        self.screened += other.screened
+
+    def redraw(self, scales: Mapping[str, float]) -> None:
+        """Draw rounding errors anew on the rows that were kept, and count them for the yardstick.
+
+        Of few rows, or of rows that are alike within, like stripes, the errors of one implementation are small by luck
+        now and then. Where every value is moved by about a rounding, it shows how much these rows make of it; `scales`
+        says by output how much of such a move an implementation errs by.
+        """
+        if isinstance(self.reference, Perturbable):
+            self._redraw(partial(self.reference.perturbed, alike=True), scales)
+
+    def reorder(self) -> None:
+        """Draw the errors of adding in another order, on the rows that were kept, and count them for the yardstick."""
+        if isinstance(self.reference, Perturbable):
+            self._redraw(self.reference.reordered, {})
+
+    def scales(self) -> dict[str, float]:
+        """Return by output the yardstick's error as a part of what moving every value on its own makes, at most 1."""
+        if not isinstance(self.reference, Perturbable):
+            return {}
+        some = Comparison(self.reference)
+        for feeds, _ in self.kept:
+            if some.rows < _SCALE_ROWS:
+                some.add(feeds, self.reference.rounded(feeds), "the yardstick")
+        own = some.noise()
+        some._redraw(partial(self.reference.perturbed, alike=False), {})
+        return {name: min(1.0, own[name] / drawn) for name, drawn in some.noise().items() if drawn}
+
+    def _redraw(self, draw: Callable[[Feeds, int], Outputs], scales: Mapping[str, float]) -> None:
+        for seed in range(_DRAWS):
+            for feeds, truth in self.kept:
+                drawn = draw(feeds, seed)
+                for name, pool in self.pools.items():
+                    pool.redraw(drawn[name], truth[name], scales.get(name, 1.0))
+
+    def _keep(self, batches: Sequence[tuple[Feeds, Outputs]]) -> None:
+        size = sum(_bytes(batch) for batch in self.kept)
+        for batch in batches:
+            size += _bytes(batch)
+            if size <= _KEPT_BYTES or not self.kept:
+                self.kept.append(batch)
 
     def noise(self) -> dict[str, float]:
         """Return the pooled rounding noise of the yardstick, by output."""
@@ -108,6 +194,10 @@ class Comparison:
     def decisions(self) -> Decisions:
         """Return the decisions on all rows that could be compared."""
         return Decisions.joined(self.decided)
+
+
+def _bytes(batch: tuple[Feeds, Outputs]) -> int:
+    return sum(array.nbytes for arrays in batch for array in arrays.values())
 
 
 def _unequal(found: Outputs, truth: Outputs, rows: int) -> Array:

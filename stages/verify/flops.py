@@ -23,6 +23,11 @@ def flops(model: onnx.ModelProto, inputs: Shapes) -> dict[tuple[str, str], int |
     }
 
 
+def row_flops(model: onnx.ModelProto, row: Shapes) -> int:
+    """Return the counted operations of a batch of these shapes in all, those known only at run time left out."""
+    return sum(amount or 0 for amount in flops(model, row).values())
+
+
 def _of(node: NodeProto, shapes: Shapes) -> int | None:
     first, second = (shapes.get(name) for name in node.input[:2])
     result = shapes.get(node.output[0])

@@ -6,6 +6,9 @@ Squares are pooled over many rows: a single small output scatters (ten numbers c
 measured 0.9 to 3.4 on trained nets, the subtlest faults 20 and more, whatever the scale of the output.
 
 The ratio of the largest errors sees what the mean square dilutes: one row in ten thousand that is wrong.
+
+Where one draw of rounding errors is too few to tell noise from fault, the yardstick takes more of them: see
+`Reference` and `Perturbable`. Noise is then the largest of what the implementation at hand shows and what others may.
 """
 
 import math
@@ -66,7 +69,8 @@ class Distance:
 class Pool:
     """All values of one output: the model's and the yardstick's distances to the truth.
 
-    truth, largest    sum of squares of the true values, and the largest of them
+    truth, largest      sum of squares of the true values, and the largest of them
+    others, redrawn     distances of the yardstick's other draws, and how many values those are; mostly none
     """
 
     count: int = 0
@@ -74,6 +78,8 @@ class Pool:
     largest: float = 0.0
     model: Distance = field(default_factory=Distance)
     yardstick: Distance = field(default_factory=Distance)
+    others: Distance = field(default_factory=Distance)
+    redrawn: int = 0
 
     def add(self, found: Array, rounded: Array, truth: Array) -> None:
         """Add values of equal shape: the model's, the rounded twin's and the float64 twin's."""
@@ -84,6 +90,11 @@ class Pool:
         self.model.add(found, truth)
         self.yardstick.add(rounded, truth)
 
+    def redraw(self, rounded: Array, truth: Array, scale: float = 1.0) -> None:
+        """Add another draw of the yardstick, of values that were added, its distances taken `scale` times."""
+        self.redrawn += truth.size
+        self.others.add(truth + scale * (rounded - truth), truth)
+
     def merge(self, other: "Pool") -> None:
         """Add all values of another pool."""
         self.count += other.count
@@ -91,6 +102,8 @@ class Pool:
         self.largest = max(self.largest, other.largest)
         self.model.merge(other.model)
         self.yardstick.merge(other.yardstick)
+        self.others.merge(other.others)
+        self.redrawn += other.redrawn
 
     @property
     def worst(self) -> float:
@@ -105,11 +118,13 @@ class Pool:
         """Root mean square rounding noise of the yardstick, never below what float32 can hold."""
         if not self.count:
             return 0.0
-        return _largest(math.sqrt(self.yardstick.squares / self.count), FLOOR * math.sqrt(self.truth / self.count))
+        others = math.sqrt(self.others.squares / self.redrawn) if self.redrawn else 0.0
+        own = _largest(math.sqrt(self.yardstick.squares / self.count), others)
+        return _largest(own, FLOOR * math.sqrt(self.truth / self.count))
 
     def worst_noise(self) -> float:
         """Largest rounding error of the yardstick, never below what float32 can hold."""
-        return _largest(self.yardstick.worst, _HALF_ULP * self.largest)
+        return _largest(_largest(self.yardstick.worst, self.others.worst), _HALF_ULP * self.largest)
 
     def ratio(self, least_noise: float = 0.0) -> float:
         """Noise ratio; a small group of rows is judged by the noise of the large pool where its own is lower.

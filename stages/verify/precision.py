@@ -27,8 +27,11 @@ WORDS: dict[Precision, str] = {
     "fp16": "torch rounded to float16",
 }
 
+UNITS: dict[Precision, float] = {"fp32": 2.0**-24, "tf32": 2.0**-11, "bf16": 2.0**-8, "fp16": 2.0**-11}
+"""Unit roundoff: half a unit in the last place of 1."""
+
 # Positions of the factors among the arguments of what tensor cores compute; biases are added in float32.
-_FACTORS = {
+FACTORS = {
     "convolution": (0, 1),
     "linear": (0, 1),
     "mm": (0, 1),
@@ -62,10 +65,17 @@ def rounding(precision: Precision) -> Iterator[None]:
     if precision == "fp32":
         yield
         return
+    with seen(_Tf32(to_tf32) if precision == "tf32" else _Half(to_bfloat16 if precision == "bf16" else to_float16)):
+        yield
+
+
+@contextmanager
+def seen(mode: TorchDispatchMode) -> Iterator[None]:
+    """Run a block with every elementary operator seen by `mode`."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one opaque operator, whose factors could not be reached
     try:
-        with _Tf32(to_tf32) if precision == "tf32" else _Half(to_bfloat16 if precision == "bf16" else to_float16):
+        with mode:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
@@ -88,7 +98,7 @@ def to_float16(values: torch.Tensor) -> torch.Tensor:
     return values.half().float()
 
 
-class _Rounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Rounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every elementary operator: composite ones are taken apart first, which inference mode leaves whole."""
 
     def __init__(self, nearest: Callable[[torch.Tensor], torch.Tensor]) -> None:
@@ -97,7 +107,7 @@ class _Rounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func.overloadpacket.__name__ not in _FACTORS:
+        if func.overloadpacket.__name__ not in FACTORS:
             with self:
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
@@ -105,30 +115,31 @@ class _Rounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self.compute(func, args, kwargs)
 
     def compute(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Return what one elementary operator answers."""
         raise NotImplementedError
 
 
-class _Tf32(_Rounding):  # type: ignore[no-untyped-call]
+class _Tf32(Rounding):  # type: ignore[no-untyped-call]
     def compute(self, func: Any, args: Any, kwargs: Any) -> Any:
-        factors = _FACTORS.get(func.overloadpacket.__name__, ())
-        return func(*(_rounded(a, self.nearest) if i in factors else a for i, a in enumerate(args)), **kwargs)
+        factors = FACTORS.get(func.overloadpacket.__name__, ())
+        return func(*(each_float32(a, self.nearest) if i in factors else a for i, a in enumerate(args)), **kwargs)
 
 
-class _Half(_Rounding):  # type: ignore[no-untyped-call]
+class _Half(Rounding):  # type: ignore[no-untyped-call]
     def compute(self, func: Any, args: Any, kwargs: Any) -> Any:
         if any(value.alias_info is not None for value in func._schema.returns):  # a view, or written in place
             result = func(*args, **kwargs)
             if func._schema.is_mutable and isinstance(result, torch.Tensor) and result.dtype == torch.float32:
                 result.copy_(self.nearest(result))
             return result
-        result = func(*(_rounded(a, self.nearest) for a in args), **kwargs)
-        return _rounded(result, self.nearest)
+        result = func(*(each_float32(a, self.nearest) for a in args), **kwargs)
+        return each_float32(result, self.nearest)
 
 
-def _rounded(value: Any, nearest: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-    """Round float32 tensors, alone or in lists and tuples; anything else stays."""
+def each_float32(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """Return a value with float32 tensors, alone or in lists and tuples, made others; anything else stays."""
     if isinstance(value, torch.Tensor):
-        return nearest(value) if value.dtype == torch.float32 else value
+        return change(value) if value.dtype == torch.float32 else value
     if isinstance(value, list | tuple):
-        return type(value)(_rounded(v, nearest) for v in value)
+        return type(value)(each_float32(v, change) for v in value)
     return value

@@ -41,6 +41,17 @@ class Reference(Protocol):
 
 
 @runtime_checkable
+class Perturbable(Protocol):
+    """A reference of which more is known than how one implementation rounds it."""
+
+    def perturbed(self, feeds: Feeds, seed: int, *, alike: bool) -> Outputs:
+        """Return the answers with every value moved by about a rounding, at random; all of a map alike if so asked."""
+
+    def reordered(self, feeds: Feeds, seed: int) -> Outputs:
+        """Return the answers as an implementation may round them that adds in another order, by chance."""
+
+
+@runtime_checkable
 class Transparent(Protocol):
     """A reference whose inside can be seen: a torch module with gradients.
 

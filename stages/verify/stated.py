@@ -18,9 +18,8 @@ import onnx
 from deploy.bundle import Signature
 from stages.dataset import Array
 from stages.recipe import Precision
+from stages.verify.precision import UNITS
 from stages.verify.reference import Feeds, Outputs, Reference
-
-_UNITS: dict[Precision, float] = {"fp32": 2.0**-24, "tf32": 2.0**-11, "bf16": 2.0**-8, "fp16": 2.0**-11}
 
 # fmt: off
 _EXACT = frozenset({
@@ -43,7 +42,7 @@ def stated_noise(model: onnx.ModelProto, precision: Precision) -> float:
         total = before + (0.0 if node.op_type in _EXACT else 1.0 + math.log2(_terms(node, shapes)))
         longest.update(dict.fromkeys(node.output, total))
     roundings = max((longest.get(value.name, 0.0) for value in model.graph.output), default=0.0)
-    return _UNITS[precision] / math.sqrt(3) * math.sqrt(max(1.0, roundings))
+    return UNITS[precision] / math.sqrt(3) * math.sqrt(max(1.0, roundings))
 
 
 def _terms(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:

@@ -9,6 +9,7 @@ from stages.dataset import Array
 from stages.graph import Graph
 from stages.recipe import Precision
 from stages.train.device import tf32
+from stages.verify.perturbation import perturbed, reordered
 from stages.verify.precision import WORDS, rounding
 from stages.verify.reference import Feeds, Outputs
 
@@ -16,7 +17,7 @@ _CPU = torch.device("cpu")
 
 
 class Twin:
-    """Both forms of one graph, in evaluation mode on the CPU: a `Reference`, and `Transparent`."""
+    """Both forms of one graph, in evaluation mode on the CPU: a `Reference`, `Perturbable` and `Transparent`."""
 
     def __init__(self, graph: Graph) -> None:
         self.task = graph.task
@@ -48,6 +49,16 @@ class Twin:
     def rounded(self, feeds: Feeds) -> Outputs:
         """Return outputs by name as the twin's precision rounds them."""
         with rounding(self.precision):
+            return self._run(self.single, feeds)
+
+    def perturbed(self, feeds: Feeds, seed: int, *, alike: bool) -> Outputs:
+        """Return outputs by name with every value moved by about a rounding of the precision, at random."""
+        with perturbed(self.precision, seed, alike=alike):
+            return self._run(self.single, feeds)
+
+    def reordered(self, feeds: Feeds, seed: int) -> Outputs:
+        """Return outputs by name as another order of adding may round them."""
+        with reordered(self.precision, seed):
             return self._run(self.single, feeds)
 
     def decide(self, outputs: Outputs) -> tuple[Array, Array]:

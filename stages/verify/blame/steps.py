@@ -54,6 +54,7 @@ class Judge:
     def __post_init__(self) -> None:
         own = Comparison(self.reference)
         own.add(self.feeds, self.reference.rounded(self.feeds), "the yardstick")
+        own.redraw({})
         self._noise = {name: max(value, self.noise.get(name, 0.0)) for name, value in own.noise().items()}
 
     def figure(self, name: str, answer: Callable[[], Answer]) -> StepFigure:

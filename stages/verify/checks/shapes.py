@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,8 @@ def check(exam: Examination) -> Iterator[Check]:
     together = exam.answer(rows)
     compared = exam.compare([(rows, together, f"batch of {ODD_BATCH}")])
     if not compared.malformed:
-        yield from _relations(exam, rows, together, compared.decisions().margins)
+        noise = {name: max(value, exam.noise[name]) for name, value in compared.noise().items()}
+        yield from _relations(replace(exam, noise=noise), rows, together, compared.decisions().margins)
     tries = edges(exam.reference.input, exam.unsure())
     edge = exam.compare((feeds, exam.answer(feeds), name) for name, feeds in tries)
     yield exam.group("edge inputs", [edge], f"{edge.rows} rows: extremes, size 1, very wide, odd sizes")

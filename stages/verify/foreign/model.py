@@ -1,24 +1,30 @@
 """Another ONNX file as the reference: `--against b.onnx`, in float64 by onnx's numpy evaluator."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnx
+from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from deploy.bundle import Signature
-from deploy.providers import open_session
+from deploy.providers import Session, open_session
 from stages.dataset import Array
 from stages.errors import VerifyError
 from stages.recipe import Precision
 from stages.verify.double import in_float64
 from stages.verify.foreign.decision import deciding_output, largest_column
+from stages.verify.precision import UNITS
 from stages.verify.reference import Feeds, Outputs, Reference
 from stages.verify.stated import Stated, stated_noise
 
 
 class ModelReference:
-    """The truth is the file with all its real numbers in float64; the yardstick is ONNX Runtime, not optimized."""
+    """The truth is the file with all its real numbers in float64; the yardstick is ONNX Runtime, not optimized.
+
+    `Perturbable`, in its weights.
+    """
 
     yardstick = "ONNX Runtime on the reference, not optimized"
 
@@ -28,6 +34,7 @@ class ModelReference:
         self._proto = onnx.load(path)
         self._evaluator = ReferenceEvaluator(in_float64(self._proto))
         self._session = open_session(path, "cpu", optimize="none")
+        self._moved: dict[int, Session] = {}
         self._deciding = deciding_output(outputs)
 
     def at(self, precision: Precision) -> Reference:
@@ -51,6 +58,31 @@ class ModelReference:
         """Return float32 outputs by name."""
         return self._session.run(feeds)
 
+    def perturbed(self, feeds: Feeds, seed: int, *, alike: bool) -> Outputs:
+        """Return outputs by name with every weight moved by up to one unit in the last place: alike in all places."""
+        if seed not in self._moved:
+            with tempfile.TemporaryDirectory() as folder:
+                onnx.save(_moved(self._proto, seed), path := Path(folder) / "moved.onnx")
+                self._moved[seed] = open_session(path, "cpu", optimize="none")
+        return self._moved[seed].run(feeds)
+
+    def reordered(self, feeds: Feeds, seed: int) -> Outputs:
+        """Return the same as `rounded`: the yardstick is ONNX Runtime itself, which adds as it does."""
+        return self.rounded(feeds)
+
     def decide(self, outputs: Outputs) -> tuple[Array, Array]:
         """Return the largest column of the deciding output, and its lead."""
         return largest_column(outputs, self._deciding)
+
+
+def _moved(proto: onnx.ModelProto, seed: int) -> onnx.ModelProto:
+    """Return the model with its float32 weights moved by up to one unit in the last place."""
+    generator = np.random.default_rng(seed)
+    moved = onnx.ModelProto()
+    moved.CopyFrom(proto)
+    for tensor in moved.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            values = numpy_helper.to_array(tensor)
+            moves = generator.uniform(-2 * UNITS["fp32"], 2 * UNITS["fp32"], values.shape)
+            tensor.CopyFrom(numpy_helper.from_array((values * (1 + moves)).astype(np.float32), tensor.name))
+    return moved

@@ -19,12 +19,16 @@ from stages.dataset import Array
 from stages.errors import VerifyError
 from stages.recipe import Precision
 from stages.verify.foreign.decision import deciding_output, largest_column
+from stages.verify.perturbation import perturbed, reordered
 from stages.verify.precision import WORDS, rounding
 from stages.verify.reference import Feeds, Outputs
 
 
 class ModuleReference:
-    """A module in float64 and rounded, `Transparent`; inputs by position, as the file lists them, outputs flattened."""
+    """A module in float64 and rounded, `Perturbable` and `Transparent`.
+
+    Inputs go in by position, as the file lists them; outputs are flattened.
+    """
 
     def __init__(self, module: nn.Module, inputs: Signature, outputs: Signature) -> None:
         self.input, self.output = inputs, outputs
@@ -53,6 +57,16 @@ class ModuleReference:
     def rounded(self, feeds: Feeds) -> Outputs:
         """Return outputs by name as the precision rounds them."""
         with rounding(self.precision):
+            return self._run(self.module, feeds, torch.float32)
+
+    def perturbed(self, feeds: Feeds, seed: int, *, alike: bool) -> Outputs:
+        """Return outputs by name with every value moved by about a rounding of the precision, at random."""
+        with perturbed(self.precision, seed, alike=alike):
+            return self._run(self.module, feeds, torch.float32)
+
+    def reordered(self, feeds: Feeds, seed: int) -> Outputs:
+        """Return outputs by name as another order of adding may round them."""
+        with reordered(self.precision, seed):
             return self._run(self.module, feeds, torch.float32)
 
     def decide(self, outputs: Outputs) -> tuple[Array, Array]:

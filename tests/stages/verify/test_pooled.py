@@ -1,8 +1,10 @@
 """Noise over all rows: what the mean square sees, and what only the largest error does."""
 
 import json
+from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from deploy.passport import Check
 from stages.verify.checks import pooled
@@ -46,3 +48,55 @@ def test_small_test_sets_are_filled_up() -> None:
     assert exam.findings["rows"] == 200
     assert exam.test is not None
     assert exam.test.rows == len(exam.answers["index"]) == 30
+
+
+def exact_rows(answer: Callable[[Feeds], Outputs], rows: int = 1000) -> tuple[dict[str, Check], Examination]:
+    """Checks of a network so large that only its first 128 rows are compared with float64 throughout."""
+    exam = examination(answer, ROWS[:rows], rows=rows)
+    exam.row_flops = 10**12
+    return checks(exam), exam
+
+
+def test_of_a_large_network_most_rows_are_screened() -> None:
+    made, exam = exact_rows(faithful)
+    assert all(made.values())
+    assert exam.test is not None
+    decisions = exam.test.decisions()
+    assert sorted(decisions.rows) == list(range(1000))
+    assert exam.findings["rows"] == 1000
+    near = int((decisions.margins[np.argsort(decisions.rows)][128:] <= 32 * NOISE).sum())
+    assert exam.findings["screened"] == 1000 - 128 - near
+    assert f"{128 + near} rows and {872 - near} screened" in made["largest error of scores"].detail
+
+
+@pytest.mark.parametrize("wrong", [5, 500])
+def test_one_wrong_row_is_found_among_the_screened_as_among_the_others(wrong: int) -> None:
+    target = np.float32(ROWS[wrong, 0])
+
+    def answer(feeds: Feeds) -> Outputs:
+        scores = np.where(feeds["x"] == target, feeds["x"] + 500 * np.float32(NOISE), feeds["x"])
+        return {"scores": scores, "index": feeds["x"].argmax(axis=1)}
+
+    made, exam = exact_rows(answer)
+    assert not made["largest error of scores"]
+    assert exam.findings["screened"] < 1000 - 128
+
+
+def test_a_flip_or_nan_among_the_screened_is_found() -> None:
+    target = np.float32(ROWS[700, 0])
+
+    def flipped(feeds: Feeds) -> Outputs:
+        index = feeds["x"].argmax(axis=1)
+        return {"scores": feeds["x"].copy(), "index": np.where(feeds["x"][:, 0] == target, (index + 1) % 3, index)}
+
+    _, exam = exact_rows(flipped)
+    assert exam.test is not None
+    assert exam.test.flips(exam.tie_margin) == (1, 0)
+    decisions = exam.test.decisions()
+    assert decisions.rows[decisions.flipped].tolist() == [700]
+
+    def nowhere(feeds: Feeds) -> Outputs:
+        return faithful(feeds) | {"scores": np.where(feeds["x"] == target, np.nan, feeds["x"]).astype(np.float32)}
+
+    _, exam = exact_rows(nowhere)
+    assert "NaN" in exam.malformed[0]
