@@ -66,9 +66,12 @@ class Comparison:
     rows: int = 0
     screened: int = 0
 
-    def add(self, feeds: Feeds, found: Outputs, where: str) -> None:
-        """Compare the answers to one batch; `where` names it in messages."""
-        self._add(feeds, found, where, self._count(feeds))
+    def add(self, feeds: Feeds, found: Outputs, where: str, known: tuple[Outputs, Outputs] | None = None) -> None:
+        """Compare the answers to one batch; `where` names it in messages.
+
+        known    the reference's true and rounded answers, where they need not be computed
+        """
+        self._add(feeds, found, where, self._count(feeds), known)
 
     def screen(self, feeds: Feeds, found: Outputs, where: str) -> None:
         """Compare answers with the yardstick's, and only those rows with the truth that are suspect.
@@ -100,8 +103,10 @@ class Comparison:
         self.rows += len(rows)
         return rows
 
-    def _add(self, feeds: Feeds, found: Outputs, where: str, rows: Array) -> None:
-        truth = self.reference.truth(feeds)
+    def _add(
+        self, feeds: Feeds, found: Outputs, where: str, rows: Array, known: tuple[Outputs, Outputs] | None = None
+    ) -> None:
+        truth, rounded = known or (self.reference.truth(feeds), self.reference.rounded(feeds))
         wrong = malformations(self.reference.output, found, truth)
         if wrong:
             self.malformed += [f"{where}: {text}" for text in wrong]
@@ -109,7 +114,6 @@ class Comparison:
             return
         if isinstance(self.reference, Perturbable):
             self._keep([(feeds, truth)])
-        rounded = self.reference.rounded(feeds)
         ratios = [0.0]
         for name, exact in truth.items():
             if exact.dtype.kind == "f":

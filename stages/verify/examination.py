@@ -14,6 +14,7 @@ from deploy.providers import Provider
 from stages.observer import Observer
 from stages.recipe import VerifyConfig
 from stages.verify.compare import Comparison
+from stages.verify.known import Known
 from stages.verify.material import Material, count
 from stages.verify.reference import Answer, Feeds, Outputs, Reference
 from stages.verify.worst import Batch, Worst
@@ -33,6 +34,7 @@ class Examination:
     hunted       the best of what searches found, one row each
     findings     figures behind the checks, as JSON values by topic, for the report
     answers      the model's answers on the test rows, by output
+    known        the reference's answers to the first test rows
     test         the comparison on the test rows; the first family of checks makes it
     placement    where each node of the session runs
     """
@@ -52,6 +54,7 @@ class Examination:
     hunted: list[Batch] = field(default_factory=list)
     findings: dict[str, Any] = field(default_factory=dict)
     answers: Outputs = field(default_factory=dict)
+    known: Known | None = None
     test: Comparison | None = None
     placement: Placement = field(default_factory=lambda: Placement(()))
 
@@ -81,7 +84,7 @@ class Examination:
         """Compare answers (feeds, outputs, a name for messages) with the reference's."""
         comparison = Comparison(self.reference)
         for feeds, found, where in answered:
-            comparison.add(feeds, found, where)
+            comparison.add(feeds, found, where, self.known.get(feeds) if self.known else None)
         self.malformed += comparison.malformed
         self.worst.merge(comparison.worst)
         return comparison
