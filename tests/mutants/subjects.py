@@ -114,9 +114,7 @@ SERIES: dict[str, Callable[[], Graph]] = {
     "gru": lambda: Graph(SeriesPreprocess(), architectures.Gru(3), _classes()),
 }
 NAMES = (*IMAGES, *SERIES)
-EPOCHS = {"saturated": 24, "mobilenet": 6, "inception": 5, "lstm": 4, "gru": 8}  # where two are too few
-# After 8 epochs, one of three LSTMs is a known false alarm: ONNX Runtime computes its sigmoid and tanh coarsely, and on
-# longer series than it was trained on, one near tie in 64 rows came out 13 times as far from the truth as torch's.
+EPOCHS = {"saturated": 24, "mobilenet": 6, "inception": 5, "lstm": 8, "gru": 8}  # where two are too few
 
 
 def build(name: str, seed: int, folder: Path) -> Subject:

@@ -153,8 +153,8 @@ def _layers(meter: Meter) -> tuple[LayerFigure, ...]:
 
 
 def _reproduce(meter: Meter, located: Located, folder: Path, step: Step) -> tuple[str, ...]:
-    if not located.inputs or not located.expected:
-        return ()
+    if located.error != "local" or not located.inputs or not located.expected:
+        return ()  # alone, the node would show nothing
     flow = meter.probe.flow
     model = alone(flow, [flow.nodes[located.number]], located.inputs)
     try:

@@ -1,5 +1,6 @@
 """Models that were not trained here: a torch module of the user's own, or another ONNX file, as the reference."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -52,12 +53,22 @@ def verify_file(
         reference = ModuleReference(load_module(torch, weights), taken, answered)
         origin = TorchOrigin(reference.module, taken, answered, opset(model))
     verdict = certify(model, reference, rows, config, opset=None, observer=observer)
+    known = replace(
+        verdict.passport,
+        weights_sha256=_digest(weights if against is None else against),
+        data_sha256=_digest(Path(inputs) if inputs and inputs.endswith(".npz") else None),
+    )
+    verdict = replace(verdict, passport=known)
     out.mkdir(parents=True, exist_ok=True)
     files.write_json(out / "findings.json", verdict.findings)
     passport.save(out / "passport.json", verdict.passport)
     case = Case(model, reference, verdict.passport, config, verdict.worst, rows, origin)
     record(case, out, observer or Observer())
     return verdict
+
+
+def _digest(path: Path | None) -> str:
+    return files.sha256_file(path) if path is not None else ""
 
 
 def _require_alike(model: Path, against: Path) -> None:

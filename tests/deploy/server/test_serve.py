@@ -23,7 +23,7 @@ from deploy import __main__ as command
 from deploy.errors import OnnxwayError, UsageError
 
 pytest.importorskip("starlette", reason="needs the extra 'serve'")
-pytest.importorskip("uvicorn", reason="needs the extra 'serve'")
+pytest.importorskip("httptools", reason="needs the extra 'serve'")
 
 from deploy.server.serve import _listen
 
@@ -214,7 +214,7 @@ def test_without_the_extra_the_remedy_is_named(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert command.main([str(colours)]) == 1
-    assert capsys.readouterr().err == "error: starlette and uvicorn not installed; pip install 'onnxway[serve]'\n"
+    assert capsys.readouterr().err == "error: starlette and httptools not installed; pip install 'onnxway[serve]'\n"
 
 
 def test_help_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from deploy.errors import OnnxwayError, UsageError
+from deploy.files import sha256_file
 from stages.errors import VerifyError
 from stages.recipe import VerifyConfig
 from stages.verify.certify import Verdict
@@ -107,6 +108,8 @@ def test_against_its_module(folder: Path, tmp_path: Path) -> None:
     assert verdict.passport, verdict.passport.failures()
     assert (tmp_path / "passport.json").exists()
     assert verdict.passport.rows == 200
+    assert verdict.passport.weights_sha256 == sha256_file(folder / "two.safetensors")
+    assert verdict.passport.data_sha256 == sha256_file(folder / "rows.npz")
 
 
 def test_a_changed_weight_is_found_by_either_reference(folder: Path, tmp_path: Path) -> None:
