@@ -82,7 +82,7 @@ def lenet_case() -> tuple[Graph, np.ndarray]:
 
 
 def resnet_case() -> tuple[Graph, np.ndarray]:
-    pictures = np.random.default_rng(0).integers(0, 256, (200, 240, 240, 3), np.uint8)
+    pictures = np.random.default_rng(0).integers(0, 256, (1000, 240, 240, 3), np.uint8)
     return _graph(3, 224, Untrained(), 100), pictures
 
 

@@ -121,7 +121,7 @@ class Client:
         while b"\r\n\r\n" not in self.held:
             self._more()
         top, _, self.held = self.held.partition(b"\r\n\r\n")
-        first, *lines = top.decode("ascii").split("\r\n")
+        first, *lines = top.decode("latin-1").split("\r\n")
         found = re.fullmatch(r"HTTP/1\.1 (\d{3}) [A-Za-z' -]+", first)
         assert found, first
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}

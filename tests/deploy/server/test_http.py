@@ -99,7 +99,7 @@ STREAM = [
     (request("{path}"), b""),
     (chunked("{path}", b"a", b"bc" * 20), b"a" + b"bc" * 20),
     (chunked("{path}"), b""),
-    (request("{path}", b"x" * 3000, "Expect: nothing-of-the-kind"[:0] or "A: b"), b"x" * 3000),
+    (request("{path}", b"x" * 3000, "A: b"), b"x" * 3000),
     (b"\r\n" + request("{path}", b"after an empty line"), b"after an empty line"),
 ]
 
@@ -127,7 +127,7 @@ def test_one_byte_at_a_time(client: Client, path: str) -> None:
 
 def test_chunk_extensions_and_trailers_are_passed_over(client: Client, path: str) -> None:
     head = f"POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n".encode()
-    client.send(head + b"3;name=value\r\nabc\r\n0\r\nContent-Length: 7\r\nX-Do: fail\r\n\r\n" + request(path, b"next"))
+    client.send(head + b"3;name=value\r\nabc\r\n0\r\nX-Trailer: 7\r\nX-Do: fail\r\n\r\n" + request(path, b"next"))
     assert [client.answer().body for _ in range(2)] == [b"abc", b"next"]
 
 
@@ -143,7 +143,12 @@ def test_100_continue(client: Client, path: str) -> None:
 def test_100_continue_is_not_said_when_the_body_is_there(client: Client, path: str) -> None:
     client.post(path, b"abc", "Expect: 100-continue")
     assert client.answer().status in (100, 200)  # it may, if the body came later than the head
-    client.send(f"POST {path} HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\na".encode())
+
+
+def test_100_continue_is_unknown_to_http_1_0(client: Client, path: str) -> None:
+    client.send(f"POST {path} HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n".encode())
+    client.send(b"a")
+    assert client.answer().body == b"a"
 
 
 def test_100_continue_waits_for_its_turn(served: Served, client: Client, path: str) -> None:
@@ -217,8 +222,7 @@ def test_paths(served: Served, client: Client, target: str, handled: str) -> Non
     if "\n" in handled:  # the application puts it into a header, which is refused
         assert client.answer().status == 500
     else:
-        answer = client.answer()
-        assert answer.status == 500 if "�" in handled else 200
+        assert client.answer().status == 200
     assert served.site.handled[-1] == handled
 
 
