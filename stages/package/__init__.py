@@ -20,6 +20,7 @@ from stages.package.latency import median_latency_ms
 from stages.recipe import PackageConfig, Precision
 from stages.result import PackageResult, VerifyResult
 from stages.train.weights import load_graph
+from stages.verify.material import Material
 from stages.verify.twin import Twin
 
 
@@ -44,7 +45,8 @@ def run(
     model = exported.model
     verified.passport.require(files.sha256_file(model))
     trained = exported.trained
-    latency = median_latency_ms(model, exported.input, dataset)
+    material = Material.of(dataset, exported.input)
+    latency = median_latency_ms(model, material.row(0))
     manifest = Manifest(
         name=trained.recipe.name,
         version=config.version,
@@ -56,12 +58,14 @@ def run(
         metrics=verified.metrics,
         provenance=_provenance(verified) | dict(provenance or {}),
     )
-    golden = _golden(config, verified, dataset)
+    golden = _golden(config, verified, material)
     with bundle.writing(out / "bundle", manifest) as folder:
         for name in ("model.onnx", exported.cut.pre, exported.cut.net):
             shutil.copyfile(exported.folder / name, folder / name)
         samples.save(folder / bundle.SAMPLES, golden)
-        (folder / "README.md").write_text(card.render(manifest, verified, latency), encoding="utf-8")
+        (folder / "README.md").write_text(
+            card.render(manifest, verified.passport, latency, card.of_run(verified)), encoding="utf-8"
+        )
     written = bundle.load(out / "bundle")
     if written.manifest.files["model.onnx"] != verified.passport.model_sha256:
         raise BundleError(f"{model}: changed while it was packaged; run again: pipeline package")
@@ -80,12 +84,12 @@ def run(
     )
 
 
-def _golden(config: PackageConfig, verified: VerifyResult, dataset: Dataset) -> list[Sample]:
+def _golden(config: PackageConfig, verified: VerifyResult, material: Material) -> list[Sample]:
     """Return the samples, after holding them against their own references: what `load` would refuse is not written."""
     model, passport = verified.exported.model, verified.passport
     twin = Twin(load_graph(verified.exported.trained)).at(cast("Precision", passport.precision))
     worst = samples.load(verified.worst) if verified.worst.exists() else ()
-    golden = golden_samples(model, twin, dataset, passport, config.samples, worst)
+    golden = golden_samples(model, twin, material, passport, config.samples, worst)
     samples.replay(open_session(model).run, golden, passport)
     return golden
 

@@ -1,25 +1,63 @@
 """The model card: the bundle's README.md, for whoever finds the folder without having made it."""
 
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from deploy.bundle import Manifest, Signature
+from deploy.passport import Passport
 from stages.result import VerifyResult
+from stages.verify.reference import Feeds
 
 
-def render(manifest: Manifest, verified: VerifyResult, latency_ms: dict[str, float]) -> str:
-    """Return the card as Markdown."""
+@dataclass(frozen=True)
+class About:
+    """What a card says that the manifest does not: what the model is, how to call it, how good it is (or nothing)."""
+
+    model: str
+    call: str
+    quality: str = ""
+
+
+def of_run(verified: VerifyResult) -> About:
+    """Return what is known of a network that was trained here."""
     trained = verified.exported.trained
-    passport = verified.passport
+    metrics = ", ".join(f"{name} {value:.4f}" for name, value in verified.metrics.items())
+    payload = '"picture.png"' if verified.exported.input.kind == "image" else "payload"
+    return About(
+        model=f"A {trained.recipe.model.name} with {trained.parameters:,} weights, trained on {trained.data.name} "
+        f"({_sizes(trained.data.sizes)}). Licence of the data: {trained.data.licence}.",
+        call=f"print(predictor.predict({payload}))",
+        quality=f"On {trained.data.sizes.get('test', 0):,} test samples, measured on `model.onnx` as it lies here: "
+        f"{metrics}.",
+    )
+
+
+def of_file(name: str, inputs: Signature, row: Feeds) -> About:
+    """Return what is known of an ONNX file from elsewhere, and a call with zeros in the sizes of one `row`."""
+    call = 'print(predictor.predict("picture.png").outputs)'
+    if inputs.kind != "image":
+        zeros = (f"{json.dumps(n)}: np.zeros({a.shape[1:]}, {json.dumps(str(a.dtype))})" for n, a in row.items())
+        call = f"row = {{{', '.join(zeros)}}}  # arrays with one axis more in front are a batch\n"
+        call += "    print(predictor.predict(row).outputs)"
+    return About(f"Made from `{name}`, an ONNX file that was not trained with onnxway.", call)
+
+
+def render(manifest: Manifest, passport: Passport, latency_ms: dict[str, float], about: About) -> str:
+    """Return the card as Markdown."""
+    numpy = ["import numpy as np"] if "np." in about.call else []
     lines = [
         f"# {manifest.name} {manifest.version}",
         "",
-        f"A {trained.recipe.model.name} with {trained.parameters:,} weights, trained on {trained.data.name} "
-        f"({_sizes(trained.data.sizes)}). Licence of the data: {trained.data.licence}.",
+        about.model,
         "",
         "## Use",
         "```python",
+        *numpy,
         "from deploy import Predictor  # pip install onnxway",
         "",
         'with Predictor.load("this folder") as predictor:',
-        f"    print(predictor.predict({_payload(manifest.input)}))",
+        f"    {about.call}",
         "```",
         "",
         "| | name | dtype | shape | range | unit |",
@@ -29,25 +67,33 @@ def render(manifest: Manifest, verified: VerifyResult, latency_ms: dict[str, flo
         "",
         f"Labels: {', '.join(manifest.output.labels)}" if manifest.output.labels else "",
         "",
-        "## How good it is",
-        f"On {trained.data.sizes.get('test', 0):,} test samples, measured on `model.onnx` as it lies here: "
-        + ", ".join(f"{name} {value:.4f}" for name, value in manifest.metrics.items())
-        + ".",
-        "",
+        *(("## How good it is", about.quality, "") if about.quality else ()),
         "## How sure it is that this file is that network",
-        f"Verified on {', '.join(passport.providers)} with {passport.rows:,} rows, {passport.created}.",
-        "",
-        "| check | measured | allowed | |",
-        "| --- | --- | --- | --- |",
-        *(f"| {c.name} | {_number(c.value)} | {_number(c.limit)} | {c.detail} |" for c in passport.checks),
+        *_verdict(passport),
         "",
         "Latency of the whole graph on the CPU that packaged it, median: "
         + ", ".join(f"batch {size}: {ms} ms" for size, ms in latency_ms.items())
         + ".",
         "",
-        "Where it comes from (recipe, data digest, commit, versions) stands in `manifest.json`.",
+        "Where it comes from (digests, versions; recipe, data and commit of what was trained here) stands in "
+        "`manifest.json`.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _verdict(passport: Passport) -> Iterator[str]:
+    against = f", held against {passport.reference}" if passport.reference else ""
+    yield f"Verified on {', '.join(passport.providers)} with {passport.rows:,} rows{against}, {passport.created}."
+    yield ""
+    if passport.unproven:
+        yield "Not proven:"
+        yield ""
+        yield from (f"- {words}" for words in passport.unproven)
+        yield ""
+    yield "| check | measured | allowed | |"
+    yield "| --- | --- | --- | --- |"
+    for check in passport.checks:
+        yield f"| {check.name} | {_number(check.value)} | {_number(check.limit)} | {check.detail} |"
 
 
 def _number(value: float | None) -> str:
@@ -59,13 +105,9 @@ def _sizes(sizes: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {split}" for split, count in sizes.items())
 
 
-def _payload(signature: Signature) -> str:
-    return '"picture.png"' if signature.kind == "image" else "payload"
-
-
 def _tensors(role: str, signature: Signature) -> list[str]:
     return [
-        f"| {role} | {t.name} | {t.dtype} | {' x '.join(map(str, t.shape))} "
+        f"| {role} | {t.name.replace('|', '&#124;')} | {t.dtype} | {' x '.join(map(str, t.shape))} "
         f"| {f'{t.range[0]:g} to {t.range[1]:g}' if t.range else ''} | {t.unit} |"
         for t in signature.tensors
     ]

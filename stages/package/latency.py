@@ -4,23 +4,20 @@ import statistics
 import time
 from pathlib import Path
 
-import numpy as np
-
-from deploy.bundle import Signature
-from stages.dataset import Dataset
+from stages.verify.material import repeated
+from stages.verify.reference import Feeds
 from stages.verify.session import open_model
 
 _SIZES = (1, 8)
 _REPEATS = 20
 
 
-def median_latency_ms(model: Path, signature: Signature, dataset: Dataset) -> dict[str, float]:
-    """Return the median milliseconds for a batch of 1 and of 8 rows, by batch size as text; whole graph, CPU."""
+def median_latency_ms(model: Path, row: Feeds) -> dict[str, float]:
+    """Return the median milliseconds for a row once and 8 times, by batch size as text; whole graph, CPU."""
     answer = open_model(model, "cpu")
-    name, row = signature.tensors[0].name, np.asarray(dataset.test.inputs[0])[None]
     found = {}
     for size in _SIZES:
-        feeds = {name: np.repeat(row, size, axis=0)}
+        feeds = repeated(row, size)
         answer(feeds)  # the first run allocates
         times = []
         for _ in range(_REPEATS):

@@ -26,6 +26,8 @@ from stages.verify.session import open_model
 from stages.verify.twin import Twin
 from stages.verify.worst import Worst
 
+REFERENCE = "the trained network"
+
 
 def run(
     config: VerifyConfig, exported: ExportResult, dataset: Dataset, out: Path, observer: Observer | None = None
@@ -56,7 +58,12 @@ def run(
     verified = VerifyResult(
         folder=out,
         exported=exported,
-        passport=replace(verdict.passport, weights_sha256=trained.weights_sha256, data_sha256=trained.data.digest),
+        passport=replace(
+            verdict.passport,
+            weights_sha256=trained.weights_sha256,
+            data_sha256=trained.data.digest,
+            reference=REFERENCE,
+        ),
         ratios=verdict.ratios,
         metrics=metrics,
         rows=verdict.passport.rows,

@@ -15,9 +15,8 @@ from stages.verify.reference import Feeds, Outputs, Perturbable, Reference
 from stages.verify.worst import Worst
 
 _DRAWS = 4
-_SCALE_ROWS = 256
 _NEAR_TIE = 32
-_KEPT_BYTES = 32 * 2**20
+_KEPT_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Comparison:
     decided        by batch, the decisions; rows are counted from the first one that was added
     malformed      what was wrong with answers that could not be compared at all
     worst          the batches that were answered worst
-    kept           the first batches and their truths, up to 32 MiB, for `redraw`
+    kept           the first batches and their truths, some 64 rows, for `redraw`
     screened       rows that were held against the yardstick only, see `screen`
     """
 
@@ -159,9 +158,9 @@ class Comparison:
         if not isinstance(self.reference, Perturbable):
             return {}
         some = Comparison(self.reference)
-        for feeds, _ in self.kept:
-            if some.rows < _SCALE_ROWS:
-                some.add(feeds, self.reference.rounded(feeds), "the yardstick")
+        for feeds, truth in self.kept:
+            rounded = self.reference.rounded(feeds)
+            some.add(feeds, rounded, "the yardstick", (truth, rounded))
         own = some.noise()
         some._redraw(partial(self.reference.perturbed, alike=False), {})
         return {name: min(1.0, own[name] / drawn) for name, drawn in some.noise().items() if drawn}
@@ -174,11 +173,9 @@ class Comparison:
                     pool.redraw(drawn[name], truth[name], scales.get(name, 1.0))
 
     def _keep(self, batches: Sequence[tuple[Feeds, Outputs]]) -> None:
-        size = sum(_bytes(batch) for batch in self.kept)
-        for batch in batches:
-            size += _bytes(batch)
-            if size <= _KEPT_BYTES or not self.kept:
-                self.kept.append(batch)
+        for feeds, truth in batches:
+            if sum(count(kept) for kept, _ in self.kept) < _KEPT_ROWS:
+                self.kept.append((feeds, truth))
 
     def noise(self) -> dict[str, float]:
         """Return the pooled rounding noise of the yardstick, by output."""
@@ -198,10 +195,6 @@ class Comparison:
     def decisions(self) -> Decisions:
         """Return the decisions on all rows that could be compared."""
         return Decisions.joined(self.decided)
-
-
-def _bytes(batch: tuple[Feeds, Outputs]) -> int:
-    return sum(array.nbytes for arrays in batch for array in arrays.values())
 
 
 def _unequal(found: Outputs, truth: Outputs, rows: int) -> Array:

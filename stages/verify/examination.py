@@ -32,6 +32,7 @@ class Examination:
     malformed    every answer so far that could not be compared at all
     worst        the batches that were answered worst so far
     hunted       the best of what searches found, one row each
+    open         no check has failed yet
     findings     figures behind the checks, as JSON values by topic, for the report
     answers      the model's answers on the test rows, by output
     known        the reference's answers to the first test rows
@@ -52,6 +53,7 @@ class Examination:
     malformed: list[str] = field(default_factory=list)
     worst: Worst = field(default_factory=Worst)
     hunted: list[Batch] = field(default_factory=list)
+    open: bool = True
     findings: dict[str, Any] = field(default_factory=dict)
     answers: Outputs = field(default_factory=dict)
     known: Known | None = None
@@ -92,12 +94,13 @@ class Examination:
     def group(self, name: str, groups: list[Comparison], detail: str) -> Check:
         """Check small groups of rows: each by its own noise or the pooled one, whichever is larger, and no flips.
 
-        A group that fails is judged again by more draws of the noise, before that is held against the model.
+        A group that fails is judged again by more draws of the noise, before that is held against the model; not when
+        the verdict is lost already.
         """
         malformed = [text for group in groups for text in group.malformed]
         if malformed:
             return Check(name, False, detail=malformed[0])
-        for group in groups:
+        for group in groups if self.open else ():
             if doubtful(group.worst_ratio(self.noise), self.config.limit) or self._flips(group):
                 group.redraw(self._scales())
         ratio = max(group.worst_ratio(self.noise) for group in groups)

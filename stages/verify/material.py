@@ -15,7 +15,8 @@ Rows = Array | Sequence[Array]  # one array, or rows of several shapes
 class Material:
     """Test rows with their targets (if known), and other rows of the same kind.
 
-    Each set of rows is a mapping from input name to rows; all inputs of a set have the same number of them.
+    Each set of rows is a mapping from input name to rows; all inputs of a set have the same number of them. `source`
+    says where the test rows come from.
     """
 
     def __init__(
@@ -24,8 +25,10 @@ class Material:
         test: Mapping[str, Rows],
         others: Sequence[Mapping[str, Rows]] = (),
         targets: Array | None = None,
+        source: str = "the test split",
     ) -> None:
         self.signature = signature
+        self.source = source
         self.targets = targets
         self.size = len(next(iter(test.values())))
         self._test = test
@@ -41,6 +44,10 @@ class Material:
     def test(self, most: int) -> Iterator[Feeds]:
         """Yield the test rows in order, in batches of at most `most` rows of one shape."""
         return batches(self._test, most)
+
+    def row(self, number: int) -> Feeds:
+        """Return one test row, as a batch."""
+        return {name: np.asarray(values[number])[None] for name, values in self._test.items()}
 
     def more(self, wanted: int, most: int, seed: int = 0) -> Iterator[Feeds]:
         """Yield `wanted` rows beyond the test rows: the other sets', then test rows disturbed."""

@@ -7,12 +7,13 @@ from pathlib import Path
 from deploy import files
 from deploy.errors import BundleError, OnnxwayError
 from deploy.providers import open_session
+from deploy.rows import fixed_batch
 from deploy.schema import to_plain
 from stages.observer import Observer
 from stages.verify.blame import trace
 from stages.verify.blame.case import Case
 from stages.verify.blame.deadline import Deadline, OutOfTimeError
-from stages.verify.blame.feeds import candidates, fewer
+from stages.verify.blame.feeds import candidates, exactly, fewer
 from stages.verify.blame.found import Blame, StepFigure
 from stages.verify.blame.origin import OnnxOrigin, Origin, TorchOrigin
 from stages.verify.blame.steps import FILE as STEP
@@ -114,11 +115,15 @@ def _failing(case: Case, deadline: Deadline) -> tuple[Batch, Judge] | None:
     limit that it just exceeds.
     """
     worst: tuple[Batch, float] | None = None
+    fixed = fixed_batch(case.reference.input.tensors, case.reference.output.tensors)
     for provider in case.config.providers:
         session = open_session(case.model, provider, provider_options(case.config.precision, provider))
-        for batch in candidates(case.worst, case.material, case.reference):
+        tries = candidates(case.worst, case.material, case.reference)
+        for batch in exactly(tries, fixed) if fixed else tries:
             deadline.check()
             found = _judge(case, batch).figure("", lambda: session.run)  # noqa: B023
+            if found.broken and fixed:
+                return batch, _judge(case, batch)
             if found.broken:
                 return _smallest(case, batch, session.run)
             if found.ratio is not None and found.ratio > (worst[1] if worst else _LEAST):

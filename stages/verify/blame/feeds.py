@@ -40,6 +40,14 @@ def fewer(judge: Judge, batch: Batch, answer: Answer) -> Iterator[Batch]:
     yield batch
 
 
+def exactly(batches: Iterator[Batch], rows: int) -> Iterator[Batch]:
+    """Yield the same rows in batches of exactly so many, filled up from their start, for a file that takes no other."""
+    for batch in batches:
+        for start in range(0, count(batch.feeds), rows):
+            part = {name: array[start : start + rows] for name, array in batch.feeds.items()}
+            yield Batch(batch.score, repeated(part, rows), batch.where)
+
+
 def _worst_rows(judge: Judge, feeds: Feeds, answer: Answer) -> list[int]:
     """Return the rows with the largest differences to the truth."""
     rows = count(feeds)

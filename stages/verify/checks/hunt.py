@@ -12,6 +12,7 @@ from deploy.errors import OnnxwayError
 from deploy.passport import Check
 from stages.dataset import Array
 from stages.verify.cases import empty, nasty, unfinite
+from stages.verify.checks.shapes import compared
 from stages.verify.compare import Comparison
 from stages.verify.examination import Examination
 from stages.verify.hunt.budget import Budget
@@ -50,9 +51,9 @@ def _nasty(exam: Examination) -> Check:
     generator = np.random.default_rng(0)
     inputs = list(nasty(exam.reference.input, exam.sample(), own))
     crowds = ((name, neighbours(feeds, exam.reference.input, _CROWD - 1, generator)) for name, feeds in inputs)
-    compared = [exam.compare([(crowd, exam.answer(crowd), name)]) for name, crowd in crowds]
-    detail = f"{len(inputs)} inputs: checkerboards, stripes, single pixels, denormals, sizes around the network's own"
-    return exam.group("nasty inputs", compared, detail)
+    judged = [one for name, crowd in crowds if (one := compared(exam, crowd, name)) is not None]
+    detail = f"{len(judged)} inputs: checkerboards, stripes, single pixels, denormals, sizes around the network's own"
+    return exam.group("nasty inputs", judged, detail)
 
 
 def _passed_so_far(exam: Examination) -> bool:

@@ -20,7 +20,7 @@ def check(exam: Examination) -> Iterator[Check]:
         return
     seen = Comparison(exam.reference)
     try:
-        witness = open_witness(exam.model)
+        witness = open_witness(exam.model, exam.reference.input, exam.reference.output)
         for feeds in exam.material.test(min(rows, exam.config.max_batch)):
             if seen.rows >= rows:
                 break

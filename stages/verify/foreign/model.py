@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from deploy.bundle import Signature
 from deploy.providers import Session, open_session
@@ -17,6 +16,7 @@ from stages.verify.double import in_float64
 from stages.verify.foreign.decision import deciding_output, largest_column
 from stages.verify.precision import UNITS
 from stages.verify.reference import Feeds, Outputs, Reference
+from stages.verify.session import evaluator
 from stages.verify.stated import Stated, stated_noise
 
 
@@ -32,7 +32,7 @@ class ModelReference:
         self.input, self.output = inputs, outputs
         self._path = path
         self._proto = onnx.load(path)
-        self._evaluator = ReferenceEvaluator(in_float64(self._proto))
+        self._exact = evaluator(in_float64(self._proto), inputs, outputs)
         self._session = open_session(path, "cpu", optimize="none")
         self._moved: dict[int, Session] = {}
         self._deciding = deciding_output(outputs)
@@ -45,14 +45,12 @@ class ModelReference:
         """Return float64 outputs by name."""
         exact = {name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in feeds.items()}
         try:
-            values = self._evaluator.run(None, exact)
+            return self._exact(exact)
         except Exception as error:
             raise VerifyError(
                 f"{self._path}: onnx's numpy evaluator cannot run it in float64 "
                 f"({str(error).partition(chr(10))[0][:200]}); compare with the torch module instead: --torch"
             ) from error
-        names = self._evaluator.output_names
-        return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
 
     def rounded(self, feeds: Feeds) -> Outputs:
         """Return float32 outputs by name."""

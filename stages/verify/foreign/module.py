@@ -4,6 +4,7 @@ import copy
 import importlib
 import sys
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from torch import nn
 
 from deploy.bundle import Signature
 from deploy.errors import UsageError
+from deploy.rows import by_batch, fixed_batch
 from deploy.schema import closest
 from stages.dataset import Array
 from stages.errors import VerifyError
 from stages.recipe import Precision
 from stages.verify.foreign.decision import deciding_output, largest_column
+from stages.verify.material import repeated
 from stages.verify.perturbation import perturbed, reordered
 from stages.verify.precision import WORDS, rounding
 from stages.verify.reference import Feeds, Outputs
@@ -28,13 +31,16 @@ class ModuleReference:
     """A module in float64 and rounded, `Perturbable` and `Transparent`.
 
     Inputs go in by position, as the file lists them; outputs are flattened.
+
+    batch    rows that the module takes at a time, where it takes no other number: then gradients are not asked for
     """
 
-    def __init__(self, module: nn.Module, inputs: Signature, outputs: Signature) -> None:
+    def __init__(self, module: nn.Module, inputs: Signature, outputs: Signature, batch: int | None = None) -> None:
         self.input, self.output = inputs, outputs
+        self.batch = batch
         self.exact = copy.deepcopy(module).double().eval()
         self.module = copy.deepcopy(module).float().eval().requires_grad_(False)
-        self.free = tuple(spec.name for spec in inputs.tensors if spec.dtype.startswith("float"))
+        self.free = tuple(spec.name for spec in inputs.tensors if spec.dtype.startswith("float") and batch is None)
         self.own: Mapping[str, int] = {}
         self.precision: Precision = "fp32"
         self._deciding = deciding_output(outputs)
@@ -74,6 +80,10 @@ class ModuleReference:
         return largest_column(outputs, self._deciding)
 
     def _run(self, module: nn.Module, feeds: Feeds, dtype: torch.dtype) -> Outputs:
+        once = partial(self._once, module, dtype)
+        return once(feeds) if self.batch is None else by_batch(once, self.batch)(feeds)
+
+    def _once(self, module: nn.Module, dtype: torch.dtype, feeds: Feeds) -> Outputs:
         tensors = [torch.from_numpy(np.ascontiguousarray(feeds[spec.name])) for spec in self.input.tensors]
         try:
             with torch.inference_mode():
@@ -91,6 +101,21 @@ class ModuleReference:
                 f"the torch module answers {len(values)} tensors, the ONNX file has {len(names)}: {names}"
             )
         return {spec.name: value.numpy() for spec, value in zip(self.output.tensors, values, strict=True)}
+
+
+def module_reference(module: nn.Module, inputs: Signature, outputs: Signature, sample: Feeds) -> ModuleReference:
+    """Return the reference for a file; where that has a fixed batch, it is tried whether the module has it too."""
+    reference = ModuleReference(module, inputs, outputs)
+    batch = fixed_batch(inputs.tensors, outputs.tensors)
+    if batch is None:
+        return reference
+    try:
+        answer = reference.truth(repeated(sample, batch + 1))
+    except VerifyError:
+        answer = {}
+    if answer and all(value.shape[:1] == (batch + 1,) for value in answer.values()):
+        return reference
+    return ModuleReference(module, inputs, outputs, batch)
 
 
 def load_module(reference: str, weights: Path | None) -> nn.Module:

@@ -17,6 +17,7 @@ from stages.package.golden import golden_samples
 from stages.recipe import PackageConfig
 from stages.result import VerifyResult
 from stages.train.weights import load_graph
+from stages.verify.material import Material
 from stages.verify.twin import Twin
 
 
@@ -59,7 +60,8 @@ def test_the_truth_of_a_network_a_thousandth_away_is_told_apart(
     graph = load_graph(colour_run.exported.trained)
     with torch.no_grad():
         next(graph.net.parameters()).mul_(factor)
-    golden = golden_samples(colour_run.exported.model, Twin(graph), colour_data, colour_run.passport, 8)
+    material = Material.of(colour_data, colour_run.exported.input)
+    golden = golden_samples(colour_run.exported.model, Twin(graph), material, colour_run.passport, 8)
     answers = [sample.outputs for sample in golden]
     checks = {check.name: check for check in samples.compare(golden, answers, colour_run.passport)}
     assert checks["probabilities"]

@@ -133,8 +133,7 @@ def test_other_weights_are_found(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({}, UsageError, "give what it is judged against"),
-        ({"torch": "nets:build", "against": Path("two.onnx")}, UsageError, "give what it is judged against"),
+        ({"torch": "nets:build", "against": Path("two.onnx")}, UsageError, "give one of --torch and --against"),
         ({"torch": "nets"}, UsageError, "expected package.module:build"),
         ({"torch": "nots:build"}, UsageError, "No module named 'nots'"),
         ({"torch": "nets:biuld"}, UsageError, "did you mean 'build'"),
