@@ -23,12 +23,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m deploy",
-        description="Serve verified bundles: Open Inference Protocol v2 in JSON, and pictures on /predict.",
+        description="Serve verified bundles: Open Inference Protocol v2 over HTTP and gRPC, and pictures on /predict.",
         epilog="example: python -m deploy runs/lenet_digits/package/bundle --port 8000",
     )
     parser.add_argument("folder", nargs="+", help="a bundle, or a run folder that holds one")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--grpc-port", type=int, metavar="PORT", help="serve over gRPC too; 0 takes a free one")
+    parser.add_argument("--repository", metavar="FOLDER", help="bundles that clients may load and unload")
     parser.add_argument("--provider", choices=["cpu", "cuda"], default="cpu", help="where it runs, strictly")
     parser.add_argument(
         "--option", action="append", default=[], metavar="KEY=VALUE", help="provider option; repeatable"
@@ -60,6 +62,8 @@ def _serve(options: argparse.Namespace) -> None:
         trusted_key=options.trusted_key,
         host=options.host,
         port=options.port,
+        grpc_port=options.grpc_port,
+        repository=options.repository,
     )
 
 

@@ -25,6 +25,8 @@ from deploy.schema import from_plain, to_plain
 SCHEMA = 2  # 1 had shorter passports
 MANIFEST = "manifest.json"
 SAMPLES = "samples.npz"
+UNNAMED = "?"
+"""A free size without a name; sizes of one name are equal, of these each is its own."""
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,12 @@
       UsageError            2   400   a name, a key or an option that does not exist or does not fit
       InputError            1   400   a payload or a tensor that the model does not take
         TooLargeError       1   413   a payload over a stated limit
+        MediaTypeError      1   415   a Content-Type or Content-Encoding that is not taken here
       NotFoundError         1   404   a model, a version, a file or a run that is not there
       UnsupportedError      1   501   a part of a protocol that this server does not speak
       NotReadyError         1   503   the server has not finished loading, or is draining
+        OverloadedError     1   503   a queue is full, or would be too slow; `retry_after_s` says when to come back
+      DeadlineError         1   504   the deadline of a request has passed, or cannot be met
       BundleError           1   500   a bundle that is damaged, unverified or from a newer schema
       ProviderError         1   500   an execution provider that was asked for and is not really used
 
@@ -41,6 +44,12 @@ class TooLargeError(InputError):
     status = 413
 
 
+class MediaTypeError(InputError):
+    """A Content-Type or Content-Encoding that is not taken here."""
+
+    status = 415
+
+
 class NotFoundError(OnnxwayError):
     """A model, a version, a file or a run that is not there."""
 
@@ -57,6 +66,20 @@ class NotReadyError(OnnxwayError):
     """The server has not finished loading, or is draining."""
 
     status = 503
+
+
+class OverloadedError(NotReadyError):
+    """A queue is full, or too long for the deadline of a request; `retry_after_s` says when to come back."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class DeadlineError(OnnxwayError):
+    """The deadline of a request has passed, or is sooner than the model can answer."""
+
+    status = 504
 
 
 class BundleError(OnnxwayError):

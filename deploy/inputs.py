@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from deploy.arrays import Array
-from deploy.bundle import Signature, TensorSpec
+from deploy.bundle import UNNAMED, Signature, TensorSpec
 from deploy.errors import BundleError, InputError, NotFoundError, TooLargeError
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
 _ARRAY_CHANNELS = (1, 2, 3, 4)  # grey; grey, alpha; RGB; RGB, alpha: what Pillow makes of such arrays
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_TAKEN = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}
+"""Kinds of numbers in lists that an input of each kind takes."""
 
 
 class InputKind:
@@ -37,6 +39,7 @@ class InputKind:
 
     def __init__(self, signature: Signature) -> None:
         self.signature = signature
+        self._plain = _Plain(signature.tensors[0]) if len(signature.tensors) == 1 else None
 
     def is_batch(self, payload: object) -> bool:
         """Return whether the payload holds several samples, so that a list of results is expected."""
@@ -48,7 +51,30 @@ class InputKind:
 
     def check(self, arrays: Mapping[str, Array]) -> int:
         """Return the number of rows; `InputError` names the tensor, what came and what was expected."""
-        return check(self.signature, arrays)
+        return (self._plain.rows(arrays) if self._plain else 0) or check(self.signature, arrays)
+
+
+class _Plain:
+    """Sees in a microsecond that the one tensor of a signature is as it must be; `check` has the words for the rest."""
+
+    def __init__(self, spec: TensorSpec) -> None:
+        self._name, self._dtype, self._axes = spec.name, np.dtype(spec.dtype), len(spec.shape)
+        self._fixed = [(axis, size) for axis, size in enumerate(spec.shape) if isinstance(size, int)]
+        free = [size for size in spec.shape if not isinstance(size, int)]
+        self._covered = len(free) == len(set(free)) and _holds_only_range(spec, self._dtype)
+
+    def rows(self, arrays: Mapping[str, Array]) -> int:
+        """Return the rows of a tensor that fits; 0 when that takes a closer look."""
+        array = arrays.get(self._name)
+        if not self._covered or len(arrays) != 1 or type(array) is not np.ndarray or array.dtype != self._dtype:
+            return 0
+        shape = array.shape
+        if len(shape) != self._axes or 0 in shape:
+            return 0
+        for axis, size in self._fixed:
+            if shape[axis] != size:
+                return 0
+        return int(shape[0])
 
 
 def input_kind(signature: Signature) -> InputKind:
@@ -73,7 +99,12 @@ def check(signature: Signature, arrays: Mapping[str, Array]) -> int:
         if name not in arrays:
             raise InputError(f"input {name!r}: missing; expected {_describe(spec)}")
         _check_tensor(spec, arrays[name], free)
-    return int(arrays[signature.tensors[0].name].shape[0])
+    first = signature.tensors[0].name
+    rows = int(arrays[first].shape[0])
+    for name in specs:
+        if len(arrays[name]) != rows:
+            raise InputError(f"input {name!r}: has {len(arrays[name])} rows and {first!r} {rows}; give as many of each")
+    return rows
 
 
 def _check_tensor(spec: TensorSpec, array: Array, free: dict[str, tuple[int, str]]) -> None:
@@ -91,6 +122,8 @@ def _check_tensor(spec: TensorSpec, array: Array, free: dict[str, tuple[int, str
             if size != expected:
                 raise InputError(f"{where}: got shape {_shape(array)}, expected {_describe(spec)}")
             continue
+        if expected == UNNAMED:
+            continue
         known, source = free.setdefault(expected, (size, spec.name))
         if known != size:
             raise InputError(f"{where}: {expected} is {size} here and {known} in {source!r}; they must be equal")
@@ -99,15 +132,20 @@ def _check_tensor(spec: TensorSpec, array: Array, free: dict[str, tuple[int, str
 
 def _check_range(spec: TensorSpec, array: Array) -> None:
     """Check whole numbers against the stated range, unless the dtype holds no others."""
-    if spec.range is None or array.dtype.kind not in "iu":
+    if spec.range is None or _holds_only_range(spec, array.dtype):
         return
     low, high = spec.range
-    info = np.iinfo(array.dtype)
-    if info.min >= low and info.max <= high:
-        return
     found = (array.min(), array.max())
     if found[0] < low or found[1] > high:
         raise InputError(f"input {spec.name!r}: values run from {found[0]} to {found[1]}, expected {low:g} to {high:g}")
+
+
+def _holds_only_range(spec: TensorSpec, dtype: np.dtype[Any]) -> bool:
+    """Tell whether no value of the dtype needs a look: no range is stated, or it holds no others, or is no integer."""
+    if spec.range is None or dtype.kind not in "iu":
+        return True
+    info = np.iinfo(dtype)
+    return bool(info.min >= spec.range[0] and info.max <= spec.range[1])
 
 
 def _describe(spec: TensorSpec) -> str:
@@ -137,7 +175,81 @@ class ImageInput(InputKind):
         return {self._name: decode_image(payload, self._channels)[None]}
 
 
-_KINDS: dict[str, type[InputKind]] = {"image": ImageInput}
+class TensorsInput(InputKind):
+    """Tensors as the graph takes them: arrays by input name, or the array of the only input.
+
+    Arrays with the batch axis are a batch, arrays without it one row. Lists of numbers become arrays of the input's
+    dtype; arrays must have it.
+    """
+
+    def is_batch(self, payload: object) -> bool:
+        """Return whether the arrays have the batch axis."""
+        given = payload if isinstance(payload, Mapping) else {self.signature.tensors[0].name: payload}
+        specs = {spec.name: spec for spec in self.signature.tensors}
+        return any(_axes(value) == len(specs[name].shape) for name, value in given.items() if name in specs)
+
+    def arrays(self, payload: object) -> dict[str, Array]:
+        """Return the input tensors by name, with the batch axis."""
+        given = self._named(payload)
+        single = [name for name, spec in self._specs().items() if given[name].ndim == len(spec.shape) - 1]
+        if not single:
+            return given
+        if len(single) < len(given):
+            names = ", ".join(map(repr, single))
+            raise InputError(f"inputs {names} are single rows, and the others are batches; give all of one kind")
+        return {name: array[None] for name, array in given.items()}
+
+    def _specs(self) -> dict[str, TensorSpec]:
+        return {spec.name: spec for spec in self.signature.tensors}
+
+    def _named(self, payload: object) -> dict[str, Array]:
+        specs = self._specs()
+        if not isinstance(payload, Mapping):
+            if len(specs) > 1 or not isinstance(payload, np.ndarray | list | tuple):
+                alone = "" if len(specs) > 1 else ", or the array alone"
+                wanted = ", ".join(map(_describe_named, specs.values()))
+                raise InputError(f"got {type(payload).__name__}, expected a mapping with {wanted}{alone}")
+            payload = {next(iter(specs)): payload}
+        for name in payload:
+            if name not in specs:
+                raise InputError(f"input {str(name)!r}: the model has no such input; expected {', '.join(specs)}")
+        missing = [spec for name, spec in specs.items() if name not in payload]
+        if missing:
+            raise InputError(f"input {missing[0].name!r}: missing; expected {_describe(missing[0])}")
+        return {name: _as_array(payload[name], spec) for name, spec in specs.items()}
+
+
+def _as_array(value: object, spec: TensorSpec) -> Array:
+    """Return an array as it is, and lists of numbers in the dtype of the input."""
+    if isinstance(value, np.ndarray):
+        return value
+    refused = InputError(f"input {spec.name!r}: got {type(value).__name__}, expected numbers, {_describe(spec)}")
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of different lengths
+        raise refused from None
+    wanted = np.dtype(spec.dtype)
+    if array.dtype.kind not in _TAKEN[wanted.kind]:
+        raise refused
+    with np.errstate(over="ignore"):
+        numbers = array.astype(wanted)
+    if wanted.kind in "iu" and not np.array_equal(numbers, array):
+        raise refused
+    return numbers
+
+
+def _axes(value: object) -> int:
+    try:
+        return np.ndim(cast(Any, value))
+    except ValueError:  # lists of different lengths, which `arrays` refuses
+        return 0
+
+
+def _describe_named(spec: TensorSpec) -> str:
+    return f"{spec.name!r}: {_describe(spec)}"
+
+
+_KINDS: dict[str, type[InputKind]] = {"image": ImageInput, "tensors": TensorsInput}
 
 
 def decode_image(payload: object, channels: int, *, max_pixels: int = MAX_PIXELS) -> Array:
@@ -173,6 +285,8 @@ def decode_image(payload: object, channels: int, *, max_pixels: int = MAX_PIXELS
 
 
 def _decode_array(array: Array, channels: int) -> Array:
+    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == channels and array.size:
+        return np.ascontiguousarray(array)
     what = f"array {_shape(array)} of {array.dtype}"
     if array.dtype != np.uint8:
         raise InputError(f"{what}: expected uint8 pixels from 0 to 255")
@@ -182,7 +296,7 @@ def _decode_array(array: Array, channels: int) -> Array:
         raise InputError(f"{what}: expected (height, width), (height, width, channels) or a batch of the latter")
     if array.size == 0:
         raise InputError(f"{what}: holds no pixel")
-    if array.shape[2] == channels:
+    if array.shape[2] == channels:  # it had two axes
         return np.ascontiguousarray(array)
     from PIL import Image
 

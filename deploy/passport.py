@@ -89,6 +89,7 @@ class Passport(Checked):
     `limit` is how many times that noise an honest model may be away from the truth; `precision` is the arithmetic that
     was certified, whose rounding that noise is. `machine` and `conditions` (by
     provider) are what the verdict holds for: `deploy.expiry` compares them with where the model is loaded.
+    `reference` says in words what the file was held against, `unproven` what could not be verified that way.
     """
 
     model_sha256: str
@@ -104,6 +105,8 @@ class Passport(Checked):
     precision: str = "fp32"
     machine: Machine = Machine()
     conditions: dict[str, Conditions] = field(default_factory=dict)
+    reference: str = ""
+    unproven: tuple[str, ...] = ()
     schema: int = 1  # what a passport without the key is; whoever issues one says SCHEMA
 
     def require(self, model_sha256: str) -> None:

@@ -1,11 +1,13 @@
 """A bundle on disk to typed answers."""
 
 import os
+import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -16,7 +18,12 @@ from deploy.errors import BundleError, InputError, OnnxwayError, UsageError
 from deploy.inputs import InputKind, input_kind
 from deploy.outputs import OutputKind, Result, output_kind
 from deploy.passport import Check, Passport
-from deploy.providers import Provider, Session, open_session
+from deploy.providers import Provider, Session, Threads, open_session
+from deploy.rows import fixed_batch, freed
+
+if TYPE_CHECKING:
+    from deploy.batcher import Batcher
+    from deploy.warmup import Serving
 
 Arrays = dict[str, Array]
 
@@ -47,16 +54,33 @@ class Info:
 class Predictor:
     """A verified model, ready to answer. Make one with `Predictor.load`.
 
-    Threads may share it. Processes may not: a session does not survive `fork`, so load in each process (start them
-    with `spawn`). `close` it, or use it as a context manager, to release the memory.
+    Threads may share it. Processes may not: neither a session nor its threads survive `fork`, so load in each process
+    (start them with `spawn`); in a forked child every call is an error that says so, and the parent goes on as before.
+    `close` it, or use it as a context manager, to release the memory.
+
+    `predict`, `predict_many` and `infer` run at once, on the caller's thread; `submit` hands over to lanes that merge
+    what many callers ask for into batches.
     """
 
-    def __init__(self, source: Bundle, session: Session, variant: str, replayed: tuple[Check, ...] = ()) -> None:
+    def __init__(
+        self,
+        source: Bundle,
+        session: Session,
+        variant: str,
+        replayed: tuple[Check, ...] = (),
+        *,
+        threads: Threads = "auto",
+    ) -> None:
         manifest = source.manifest
+        self._source = source
+        self._threads = threads
+        self._batcher: Batcher | None = None
+        self._warming = threading.Lock()
         self._session: Session | None = session
         self._process = os.getpid()
-        self._input: InputKind = input_kind(manifest.input)
-        self._output: OutputKind = output_kind(manifest.output)
+        taken, answered = tensors_of(source)
+        self._input: InputKind = input_kind(taken)
+        self._output: OutputKind = output_kind(answered)
         self.info = Info(
             name=manifest.name,
             version=manifest.version,
@@ -66,8 +90,8 @@ class Predictor:
             provider_options=session.options,
             threads=session.threads,
             nodes=session.placement.counts,
-            input=manifest.input,
-            output=manifest.output,
+            input=taken,
+            output=answered,
             labels=manifest.output.labels,
             passport=source.variant(variant).passport,
             replayed=replayed,
@@ -81,7 +105,7 @@ class Predictor:
         *,
         variant: str = "fp32",
         provider_options: Mapping[str, object] | None = None,
-        threads: int | None = None,
+        threads: Threads = "auto",
         replay: bool = True,
         unverified: bool = False,
         trusted_key: Path | str | None = None,
@@ -90,7 +114,8 @@ class Predictor:
 
         provider            cpu or cuda; an error, never another provider, when it is not really used
         provider_options    over the defaults of `deploy.cuda`
-        threads             within one run; default: the cores that this process may use
+        threads             within one run; "auto": the cores that this process may use (affinity, cgroup), and after
+                            `warm_up` what was found to serve best
         replay              run the golden samples and compare; only where the bundle was certified may one go without
         unverified          take a model without a passing passport, or one that does not hold here, with a warning
         trusted_key         public key (PEM): take only a bundle that was signed with its private half
@@ -114,13 +139,14 @@ class Predictor:
         require_tensors(source, session)
         _require_certified(source, variant, session, replay=replay, unverified=unverified)
         replayed = samples.replay(session.run, golden, passport) if golden else ()
-        return cls(source, session, variant, replayed)
+        return cls(source, session, variant, replayed, threads=threads)
 
     def predict(self, payload: object) -> Any:
         """Return the result for one payload, or a list of results for a batch array.
 
         For images: a path, the bytes of a file, a PIL image or a uint8 array, (H, W) or (H, W, C); a uint8 array
-        (N, H, W, C) is a batch.
+        (N, H, W, C) is a batch. For tensors: arrays by input name, or the array of the only input; with the batch axis
+        a batch, without it a single row.
         """
         results = self._answer(self._input.arrays(payload))
         return results if self._input.is_batch(payload) else results[0]
@@ -155,6 +181,46 @@ class Predictor:
         self._input.check(arrays)
         return self._open().run(arrays)
 
+    def submit(self, payload: object, deadline: float | None = None, priority: int = 0) -> "Future[Any]":
+        """Return a future of what `predict` returns; many callers' payloads share batches. Warms up if nobody has.
+
+        deadline    seconds from now by which the answer is of use; what cannot meet it is refused
+        priority    1 is the highest, 0 the default
+
+        Raises `InputError` at once, and `OverloadedError` when the queue is too long; `DeadlineError` may come later,
+        from the future. Cancelling the future takes the job out of the queue.
+        """
+        from deploy.batcher import then  # here, because only serving needs it
+
+        arrays = self._input.arrays(payload)
+        self._input.check(arrays)
+        batch = self._input.is_batch(payload)
+        answer = self.batcher.submit(arrays, deadline, priority)
+        return then(answer, lambda outputs: self.results(outputs) if batch else self.results(outputs)[0])
+
+    def warm_up(self, serving: "Serving | None" = None) -> "Batcher":
+        """Measure the model, choose lanes and batch sizes, and return the batcher that `submit` uses; once.
+
+        Takes from 0.1 s for a small network to some seconds. One session remains, the one that serves best, and also
+        answers `infer` from then on. `BundleError` when a session opened here does not pass the golden samples.
+        """
+        from deploy import warmup  # here, because only serving needs it
+
+        with self._warming:
+            if self._batcher is None:
+                auto = self._threads in ("auto", None)
+                parts = warmup.parts(self._source, self.info.variant, self._open(), self._reopen, auto=auto)
+                self._session, self._batcher = warmup.warm_up(parts, serving or warmup.Serving())
+                self.info = replace(self.info, threads=self._session.threads)
+            elif serving is not None:
+                raise UsageError(f"predictor {self.info.name!r} is warm already; give `serving` to the first warm_up")
+            return self._batcher
+
+    @property
+    def batcher(self) -> "Batcher":
+        """Return the batcher that serves this model, for event loops: `await predictor.batcher.run(arrays)`."""
+        return self._batcher or self.warm_up()
+
     def check(self, arrays: Mapping[str, Array]) -> int:
         """Return the number of rows of input tensors that the model takes; `InputError` for others."""
         return self._input.check(arrays)
@@ -168,8 +234,11 @@ class Predictor:
         return list(self._output.read(arrays))
 
     def close(self) -> None:
-        """Release the session; runs that have begun end normally."""
+        """Finish what was submitted and release the session; runs that have begun end normally."""
+        batcher, self._batcher = self._batcher, None
         self._session = None
+        if batcher is not None and os.getpid() == self._process:
+            batcher.close()
 
     def __enter__(self) -> Self:
         return self
@@ -189,6 +258,9 @@ class Predictor:
                 "and start processes with spawn"
             )
         return session
+
+    def _reopen(self, name: str, threads: int) -> Session:
+        return open_session(verified_file(self._source, name), self.info.provider, threads=threads)
 
     def _answer(self, arrays: Mapping[str, Array]) -> list[Any]:
         return self.results(self.infer(arrays))
@@ -273,8 +345,13 @@ def _warn(source: Bundle, words: str) -> None:
 
 
 def verified_bytes(source: Bundle, variant: str) -> bytes:
-    """Return the model's bytes, with the digest taken of exactly these: the file may change after it was checked."""
-    path = source.model_path(variant)
+    """Return the bytes of a variant's model, as `verified_file` does."""
+    return verified_file(source, source.variant(variant).file)
+
+
+def verified_file(source: Bundle, name: str) -> bytes:
+    """Return a file's bytes, with the digest taken of exactly these: the file may change after it was checked."""
+    path = source.folder / name
     data = path.read_bytes()
     if files.sha256(data) != source.manifest.files[path.name]:
         raise BundleError(f"{path}: changed while it was loaded; load it again")
@@ -283,7 +360,8 @@ def verified_bytes(source: Bundle, variant: str) -> bytes:
 
 def require_tensors(source: Bundle, session: Session) -> None:
     """Check that the graph has the inputs and outputs that the manifest states."""
-    pairs = (("input", source.manifest.input, session.inputs), ("output", source.manifest.output, session.outputs))
+    taken, answered = tensors_of(source)
+    pairs = (("input", taken, session.inputs), ("output", answered, session.outputs))
     for side, signature, specs in pairs:
         found = {spec.name: spec for spec in specs}
         for spec in signature.tensors:
@@ -299,6 +377,14 @@ def require_tensors(source: Bundle, session: Session) -> None:
                 f"{source.folder}: the model has {side}s that the manifest lacks: {', '.join(found)}; "
                 "package the model again: pipeline package"
             )
+
+
+def tensors_of(source: Bundle) -> tuple[Signature, Signature]:
+    """Return inputs and outputs as callers see them: where the file has a fixed batch, any number of rows is taken."""
+    taken, answered = source.manifest.input, source.manifest.output
+    if fixed_batch(taken.tensors, answered.tensors) is None:
+        return taken, answered
+    return freed(taken), freed(answered)
 
 
 def _form(spec: TensorSpec) -> tuple[str, tuple[int | None, ...]]:

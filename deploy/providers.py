@@ -9,8 +9,9 @@ import math
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -22,8 +23,12 @@ from deploy.arrays import Array
 from deploy.bundle import TensorSpec
 from deploy.errors import BundleError, NotFoundError, OnnxwayError, ProviderError, UsageError
 from deploy.placement import CPU, CUDA, Placement, read_placement
+from deploy.rows import by_batch, fixed_batch, free_specs
 
 Provider = Literal["cpu", "cuda"]
+Threads = int | Literal["auto"] | None
+"""Threads within one run; "auto", and None as commands pass it: the cores that this process may use."""
+
 Optimization = Literal["all", "extended", "basic", "none"]
 
 _EP = {"cpu": CPU, "cuda": CUDA}
@@ -49,17 +54,33 @@ class Session:
     placement: Placement
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    _turn: AbstractContextManager[object] = field(default_factory=nullcontext, repr=False)
+    _names: tuple[str, ...] = field(repr=False)
+    _turn: AbstractContextManager[object] | None = field(default=None, repr=False)
 
     def run(self, arrays: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
         """Run once; returns `outputs`, or all. `OnnxwayError` when ONNX Runtime cannot run these tensors."""
-        names = list(outputs) if outputs is not None else [spec.name for spec in self.outputs]
+        names = self._names if outputs is None else outputs
+        feed = arrays if type(arrays) is dict else dict(arrays)
         try:
-            with self._turn:
-                values = self.raw.run(names, dict(arrays))
+            if self._turn is None:
+                values = self.raw.run(names, feed)
+            else:
+                with self._turn:
+                    values = self.raw.run(names, feed)
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             raise _run_error(self.provider, error) from None
         return dict(zip(names, values, strict=True))
+
+
+@dataclass(frozen=True)
+class FixedBatchSession(Session):
+    """A session of a file that takes `batch` rows at a time; `run` takes any number, see `deploy.rows`."""
+
+    batch: int = 1
+
+    def run(self, arrays: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
+        """Run as often as it takes."""
+        return by_batch(partial(super().run, outputs=outputs), self.batch)(arrays)
 
 
 def open_session(
@@ -67,19 +88,21 @@ def open_session(
     provider: Provider = "cpu",
     options: Mapping[str, object] | None = None,
     *,
-    threads: int | None = None,
+    threads: Threads = "auto",
     optimize: Optimization = "all",
     warmup: Mapping[str, Array] | None = None,
 ) -> Session:
     """Open a model strictly on one provider.
 
     options     provider options over `cuda.DEFAULTS` (TF32 is off: what was verified is what is served)
-    threads     within one run on the CPU; default: the cores this process may use (affinity, cgroup)
+    threads     within one run on the CPU; "auto": the cores this process may use (affinity, cgroup)
     optimize    graph optimization level of ONNX Runtime
     warmup      input of the first run on CUDA; default: zeros, one row, free sizes 32
 
     Raises `ProviderError` with cause and remedy when the provider is not really used, `BundleError` for a file that
     cannot be opened as a model, `UsageError` for options that do not exist.
+
+    A file with a fixed batch is opened as one that takes any number of rows (`deploy.rows`).
     """
     if provider not in get_args(Provider):
         raise UsageError(f"provider {provider!r}: choose from: {', '.join(get_args(Provider))}")
@@ -98,16 +121,20 @@ def open_session(
         raise ProviderError(f"provider {provider} is not used ({used} is): {cuda.diagnose()}")
     placement = read_placement(raw, copies)
     placement.prove(_EP[provider])
-    session = Session(
+    inputs, outputs = tuple(map(_spec, raw.get_inputs())), tuple(map(_spec, raw.get_outputs()))
+    batch = fixed_batch(inputs, outputs)
+    make = Session if batch is None else partial(FixedBatchSession, batch=batch)
+    session = make(
         raw=raw,
         provider=provider,
         options=chosen,
         threads=settings.intra_op_num_threads,
         placement=placement,
-        inputs=tuple(map(_spec, raw.get_inputs())),
-        outputs=tuple(map(_spec, raw.get_outputs())),
+        inputs=inputs if batch is None else free_specs(inputs),
+        outputs=outputs if batch is None else free_specs(outputs),
         # CUDA kernels hold a lock by node: a second thread on one device gains nothing and costs memory
-        _turn=threading.Lock() if provider == "cuda" else nullcontext(),
+        _names=tuple(port.name for port in raw.get_outputs()),
+        _turn=threading.Lock() if provider == "cuda" else None,
     )
     if provider == "cuda":
         session.run(warmup or _zeros(session.inputs))
@@ -150,14 +177,15 @@ def _provider_options(provider: Provider, options: Mapping[str, object]) -> dict
     return {}
 
 
-def _settings(threads: int | None, optimize: Optimization) -> Any:
-    if threads is not None and threads < 1:
-        raise UsageError(f"threads {threads}: expected 1 or more")
+def _settings(threads: Threads, optimize: Optimization) -> Any:
+    count = usable_cores() if threads is None or threads == "auto" else threads
+    if count < 1:
+        raise UsageError(f"threads {threads}: expected 1 or more, or auto")
     if optimize not in _LEVELS:
         raise UsageError(f"optimize {optimize!r}: choose from: {', '.join(_LEVELS)}")
     settings = onnxruntime.SessionOptions()
     settings.graph_optimization_level = _LEVELS[optimize]
-    settings.intra_op_num_threads = threads or usable_cores()
+    settings.intra_op_num_threads = count
     settings.log_severity_level = _FATAL_ONLY  # all else is checked, and raised as an error with a remedy
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")

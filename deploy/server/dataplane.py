@@ -1,102 +1,120 @@
-"""What the server does, without a transport: REST is a thin shell over this, and gRPC will be one too."""
+"""What the server does, without a transport: REST and gRPC are thin shells over this."""
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from deploy.arrays import Array
-from deploy.errors import InputError, NotFoundError, NotReadyError, TooLargeError, UsageError
+from deploy.errors import NotReadyError, OnnxwayError, UnsupportedError
 from deploy.predictor import Predictor
 from deploy.providers import usable_cores
-from deploy.schema import closest
-from deploy.server import protocol
+from deploy.server import payloads, protocol, protocol_http
+from deploy.server.model_config import model_config
+from deploy.server.models import Models, Run, Served
+from deploy.server.protocol import InferRequest
+from deploy.server.repository import Repository
+from deploy.server.statistics import Timing
+from deploy.server.wire import Wire
 
-Run = Callable[[Mapping[str, Array]], Awaitable[Mapping[str, Array]]]
-"""Checked input tensors to output tensors: the place for a scheduler that merges requests into batches."""
+if TYPE_CHECKING:
+    from deploy.batcher import Batcher
 
 T = TypeVar("T")
 
-MAX_ROWS = 1024
-"""A request with more rows is refused: memory for activations grows with them."""
+MAX_BODY = 64 * 2**20
+"""Bytes of a request's body, as it came and decompressed."""
 
-_NAME = re.compile(r"[A-Za-z0-9._-]+")
+INTERNAL = "internal error; the server's log has the cause"
 
+EXTENSIONS = (
+    "binary_tensor_data",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "schedule_policy",
+    "statistics",
+)
 
-@dataclass(frozen=True)
-class Served:
-    """One model and the way its batches run."""
-
-    predictor: Predictor
-    run: Run
+_log = logging.getLogger(__name__)
 
 
 class DataPlane:
-    """Models by name, and the operations of the Open Inference Protocol on them, as JSON values.
+    """Models by name and version, and the operations of the Open Inference Protocol on them.
 
-    Every method raises `OnnxwayError`s, whose `status` a transport answers with. Decoding and inference run on threads
-    (`workers`, default: the cores this process may use), so an event loop stays free.
+    Methods raise `OnnxwayError`s, whose `status` a transport answers with; `infer_wire` answers them itself. What takes
+    long (decoding, and inference where no scheduler does it) runs on threads, so an event loop stays free.
+
+    workers       threads; default: the cores this process may use
+    max_body      bytes of a request's body, as it came and decompressed
+    repository    where `load` finds models; without one they are what `add` was given
+    scheduler     makes a batcher for each model that comes without one
     """
 
-    def __init__(self, *, workers: int | None = None) -> None:
-        self._models: dict[str, Served] = {}
+    def __init__(
+        self,
+        *,
+        workers: int | None = None,
+        max_body: int = MAX_BODY,
+        repository: Repository | None = None,
+        scheduler: "Callable[[Predictor], Batcher] | None" = None,
+    ) -> None:
+        self.max_body = max_body
+        self.models = Models()
+        self._repository = repository
+        self._scheduler = scheduler
         self._threads = ThreadPoolExecutor(workers or usable_cores(), thread_name_prefix="onnxway")
-        self._closed = False
+        self._loading = asyncio.Lock()
+        self._closed = self._draining = False
 
-    def add(self, predictor: Predictor, run: Run | None = None) -> None:
-        """Serve a model under its name; `run` takes the place of a run on its own for each request."""
-        name = predictor.info.name
-        if not _NAME.fullmatch(name):
-            raise UsageError(f"model name {name!r}: expected letters, digits, '.', '_' and '-' only")
-        if name in self._models:
-            raise UsageError(f"model {name!r} is there twice; serve it once, or package one under another name")
-        self._models[name] = Served(predictor, run or partial(self._in_thread, predictor.infer))
+    def add(self, predictor: Predictor, run: "Run | Batcher | None" = None, *, replace: bool = False) -> None:
+        """Serve a model under its name and version; `replace` retires the one that has them.
+
+        run    a batcher (closed with its predictor) or a function, in the place of a run for each request on its own
+        """
+        if run is None and self._scheduler is not None:
+            run = self._scheduler(predictor)
+        self.models.add(Served(predictor, run or partial(self._in_thread, predictor.infer)), replace=replace)
+
+    def drain(self) -> None:
+        """Say from now on that the server is not ready; requests are still answered until `close`."""
+        self._draining = True
 
     def close(self) -> None:
         """Release the threads and all models; what runs ends first."""
         self._closed = True
         self._threads.shutdown()
-        for served in self._models.values():
-            served.predictor.close()
+        for served in self.models:
+            served.retire()
 
     def ready(self) -> bool:
         """Return whether inference requests are answered."""
-        return bool(self._models) and not self._closed
+        return bool(self.models) and not self._closed and not self._draining
 
     def metadata(self) -> dict[str, Any]:
         """Return name, version and extensions of the server."""
-        return {"name": "onnxway", "version": metadata.version("onnxway"), "extensions": []}
+        return {"name": "onnxway", "version": metadata.version("onnxway"), "extensions": list(EXTENSIONS)}
 
     def model(self, name: str | None = None, version: str | None = None) -> Served:
-        """Return a model by name and version; without a name, the only one that is served."""
+        """Return a model by name, and version or else its newest; without a name, the only one that is served."""
         if self._closed:
             raise NotReadyError("the server is shutting down; ask another one")
-        if name is None:
-            if len(self._models) != 1:
-                raise InputError(f"several models are served; name one: /v2/models/NAME/predict ({self._names()})")
-            return next(iter(self._models.values()))
-        served = self._models.get(name)
-        if served is None:
-            raise NotFoundError(f"model {name[:100]!r}: not served here; {closest(name[:100], self._models)}")
-        found = served.predictor.info.version
-        if version is not None and version != found:
-            raise NotFoundError(f"model {name!r}: no version {version[:100]!r} here; choose from: {found}")
-        return served
+        return self.models.get(name, version)
 
     def model_metadata(self, name: str, version: str | None = None) -> dict[str, Any]:
         """Return the model's versions and tensors, and under `parameters` what is particular to a bundle."""
         info = self.model(name, version).predictor.info
         return {
             "name": info.name,
-            "versions": [info.version],
+            "versions": self.models.versions(info.name),
             "platform": "onnxruntime_onnx",
             "inputs": protocol.describe(info.input),
             "outputs": protocol.describe(info.output),
             "parameters": {
+                "version": info.version,
                 "digest": info.digest,
                 "variant": info.variant,
                 "provider": info.provider,
@@ -106,33 +124,114 @@ class DataPlane:
             },
         }
 
-    async def infer(self, body: object, name: str, version: str | None = None) -> dict[str, Any]:
-        """Answer an inference request of the protocol's JSON form."""
-        served = self.model(name, version)
-        info = served.predictor.info
-        request = await self._in_thread(self._read, body, served.predictor)
-        outputs = await served.run(request.arrays)
-        return await self._in_thread(protocol.render_response, outputs, request, info.name, info.version)
+    def model_config(self, name: str, version: str | None = None) -> dict[str, Any]:
+        """Return the model in the words of Triton's model configuration."""
+        return model_config(self.model(name, version).predictor.info, protocol_http.MAX_ROWS)
 
-    async def predict(self, payload: bytes, name: str | None = None, version: str | None = None) -> dict[str, Any]:
-        """Answer one payload as an application holds it (the bytes of a picture) with its typed result."""
-        served = self.model(name, version)
-        predictor = served.predictor
-        arrays = await self._in_thread(predictor.arrays, payload)
-        outputs = await served.run(arrays)
-        result = predictor.results(outputs)[0].to_dict()
-        return {"model_name": predictor.info.name, "model_version": predictor.info.version, **result}
+    def statistics(self, name: str | None = None, version: str | None = None) -> dict[str, Any]:
+        """Return what one model has done since it was loaded (all its versions, unless one is named), or all models."""
+        if name:
+            self.model(name, version)
+        infos = [(served, served.predictor.info) for served in self.models]
+        chosen = [
+            pair for pair in infos if not name or (pair[1].name == name and version in (None, "", pair[1].version))
+        ]
+        return {"model_stats": [served.stats() for served, _ in chosen]}
 
-    @staticmethod
-    def _read(body: object, predictor: Predictor) -> protocol.InferRequest:
-        request = protocol.read_request(body, predictor.info.input, predictor.info.output)
-        rows = predictor.check(request.arrays)
-        if rows > MAX_ROWS:
-            raise TooLargeError(f"inputs: {rows} rows, at most {MAX_ROWS} in one request; send several")
-        return request
+    async def index(self, *, ready: bool = False) -> list[dict[str, str]]:
+        """Return the models that are served and, unless only those `ready` are asked for, those that could be."""
+        served = [(model.predictor.info.name, model.predictor.info.version) for model in self.models]
+        found = dict.fromkeys(served, "READY")
+        if self._repository and not ready:
+            for entry in await self._in_thread(self._repository.entries):
+                found.setdefault((entry.name, entry.version), "UNAVAILABLE")
+        return [
+            {"name": name, "version": version, "state": state, "reason": "" if state == "READY" else "unloaded"}
+            for (name, version), state in sorted(found.items())
+        ]
+
+    async def load(self, name: str, parameters: object = None) -> None:
+        """Load all versions of a model from the repository, in the place of those of the same version."""
+        repository = self._require_repository()
+        if parameters:
+            raise UnsupportedError("parameters: models are loaded as their bundles are; send none")
+        async with self._loading:
+            for predictor in await self._in_thread(repository.load, name):
+                run = await self._in_thread(self._scheduler, predictor) if self._scheduler else None  # takes its time
+                self.add(predictor, run, replace=True)
+
+    async def unload(self, name: str) -> None:
+        """Stop serving a model; requests that have begun are answered."""
+        self._require_repository()
+        async with self._loading:
+            self.model(name)
+            self.models.remove(name)
+
+    async def infer(self, served: Served, request: InferRequest, timing: Timing) -> Mapping[str, Array]:
+        """Run a checked request; `OverloadedError` or `DeadlineError` when it is not, or not in time."""
+        timing.rows = request.rows
+        with served:
+            return await served.run(request.arrays, request.timeout_s, request.priority, timing.passage)
+
+    async def infer_wire(self, name: str, version: str | None, headers: Mapping[str, str], body: bytes) -> Wire:
+        """Answer an inference request over HTTP.
+
+        headers    by lower-case names
+        body       as it came: still compressed, if Content-Encoding says so
+        """
+        timing = Timing()
+        served: Served | None = None
+        try:
+            served = self.model(name, version)
+            predictor, timing.info = served.predictor, served.predictor.info
+            heavy = protocol_http.is_heavy(headers, body)
+            request = await self.somewhere(heavy, protocol_http.read, headers, body, predictor, self.limits)
+            timing.lap("decode")
+            outputs = await self.infer(served, request, timing)
+            timing.lap("infer")
+            heavy = protocol_http.writes_much(outputs, request, headers)
+            accepted = headers.get("accept-encoding", "")
+            wire = await self.somewhere(heavy, protocol_http.write, outputs, request, accepted, timing)
+            timing.lap("encode")
+        except Exception as error:
+            if served is not None:
+                served.statistics.failed(timing, error)
+            if isinstance(error, OnnxwayError):
+                return protocol_http.known_error(error, timing)
+            _log.exception("model %s", name)
+            return protocol_http.error_wire(500, INTERNAL, timing=timing)
+        served.statistics.succeeded(request.rows, timing)
+        return protocol_http.timed(wire, timing)
+
+    async def predict(
+        self, payload: payloads.Payload, name: str | None = None, version: str | None = None
+    ) -> tuple[dict[str, Any], Served, Timing]:
+        """Answer a payload as an application holds it with its typed result, or a list of them for a batch."""
+        timing = Timing()
+        served = self.model(name, version)
+        predictor, info = served.predictor, served.predictor.info
+        try:
+            reading = await self._in_thread(payloads.read, payload, predictor, self.max_body)
+            timing.lap("decode")
+            outputs = await self.infer(served, reading.request)
+            timing.lap("infer")
+            results = await self._in_thread(payloads.results, outputs, predictor)
+            timing.lap("encode")
+        except Exception:
+            served.statistics.failed(timing)
+            raise
+        served.statistics.succeeded(reading.request.rows, timing)
+        answer = {"results": results} if reading.is_batch else results[0]
+        return {"model_name": info.name, "model_version": info.version, **answer}, served, timing
+
+    async def somewhere(self, heavy: bool, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function on a thread if it takes long, and else here: handing over costs more than a small one."""
+        return await self._in_thread(function, *arguments) if heavy else function(*arguments)
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
-    def _names(self) -> str:
-        return ", ".join(sorted(self._models)) or "none yet"
+    def _require_repository(self) -> Repository:
+        if self._repository is None:
+            raise UnsupportedError("this server has no repository; name a folder of bundles when it is started")
+        return self._repository

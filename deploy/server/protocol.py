@@ -1,21 +1,23 @@
-"""Open Inference Protocol v2, JSON form: requests to arrays, arrays to responses.
+"""Open Inference Protocol v2: requests to arrays, arrays to responses, in JSON with or without binary tensors.
 
 Everything is checked before a session sees it.
 
-Specification: https://github.com/open-inference/open-inference-protocol. `data` may be flat or nested as `shape` says.
+Specification: https://github.com/open-inference/open-inference-protocol, and for binary tensors and parameters
+https://github.com/triton-inference-server/server/tree/main/docs/protocol. `data` may be flat or nested as `shape` says.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from deploy.arrays import Array
 from deploy.bundle import Signature, TensorSpec
-from deploy.errors import InputError, UnsupportedError
+from deploy.errors import InputError
 from deploy.schema import closest
+from deploy.server import protocol_binary, protocol_json
+from deploy.server.protocol_json import Document, kind
 
 DATATYPES = {
     "bool": "BOOL",
@@ -33,52 +35,100 @@ DATATYPES = {
 }
 """numpy's names to the protocol's."""
 
-_JSON_TYPES: dict[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float}}
-"""What JSON numbers may be for each kind of dtype: 1.0 is no whole number, true is no number."""
+CODES: dict[np.dtype[Any], str] = {np.dtype(name): code for name, code in DATATYPES.items()}
+"""dtypes to the protocol's names; `dtype.name` takes longer to make than all of a small answer's JSON."""
+
+_MAX_TIMEOUT_US = 10**12  # eleven days: larger ones overflow clocks, and are mistakes
 
 
 @dataclass(frozen=True)
 class InferRequest:
-    """What a client asks: input tensors by name, the names of the outputs it wants, and its own id, sent back to it."""
+    """What a client asks.
+
+    arrays       input tensors by name
+    outputs      names of the outputs that it wants
+    id           its own, sent back to it
+    binary       those of `outputs` that are answered as bytes
+    priority     1 is the highest, 0 leaves it to the server
+    timeout_s    seconds after which the answer is of no use; None for no limit
+    """
 
     arrays: dict[str, Array]
     outputs: tuple[str, ...]
     id: str | None = None
+    binary: frozenset[str] = frozenset()
+    priority: int = 0
+    timeout_s: float | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows in each input."""
+        return len(next(iter(self.arrays.values())))
 
 
-def read_request(body: object, inputs: Signature, outputs: Signature) -> InferRequest:
-    """Read a request; `InputError` names the tensor, what came and what was expected."""
+def read_request(
+    document: Document, inputs: Signature, outputs: Signature, tail: bytes | memoryview = b""
+) -> InferRequest:
+    """Read a request; `tail` is what follows the JSON.
+
+    `InputError` names the tensor, what came and what was expected.
+    """
+    body = document.value
     if not isinstance(body, dict):
-        raise InputError(f"request: got {_kind(body)}, expected a JSON object with 'inputs'")
+        raise InputError(f"request: got {kind(body)}, expected a JSON object with 'inputs'")
     request_id = body.get("id")
     if request_id is not None and not isinstance(request_id, str):
-        raise InputError(f"id: got {_kind(request_id)}, expected a string")
+        raise InputError(f"id: got {kind(request_id)}, expected a string")
+    parameters = _parameters("request", body)
     entries = _named(body.get("inputs"), "inputs", [spec.name for spec in inputs.tensors])
-    arrays = {spec.name: _read_tensor(spec, entries[spec.name]) for spec in inputs.tensors if spec.name in entries}
+    buffers = _buffers(entries, tail)
+    arrays = {
+        spec.name: _read_tensor(spec, entries[spec.name], document, buffers.get(spec.name))
+        for spec in inputs.tensors
+        if spec.name in entries
+    }
     names = tuple(spec.name for spec in outputs.tensors)
-    wanted = names
-    if body.get("outputs"):
-        wanted = tuple(_named(body["outputs"], "outputs", names))
-    return InferRequest(arrays, wanted, request_id)
+    asked = _named(body["outputs"], "outputs", names) if body.get("outputs") else {name: {} for name in names}
+    default = _flag("request", parameters, "binary_data_output")
+    return InferRequest(
+        arrays,
+        tuple(asked),
+        request_id,
+        frozenset(name for name, entry in asked.items() if _wants_binary(name, entry, default)),
+        read_priority(parameters.get("priority")),
+        read_timeout(parameters.get("timeout")),
+    )
+
+
+def raw_request(inputs: Signature, outputs: Signature, body: bytes | memoryview) -> InferRequest:
+    """Read a request that is nothing but the bytes of the only input; all outputs are answered as bytes."""
+    if len(inputs.tensors) != 1:
+        raise InputError(f"the body is raw bytes, and the model has {len(inputs.tensors)} inputs; name them in JSON")
+    spec, names = inputs.tensors[0], tuple(spec.name for spec in outputs.tensors)
+    shape = protocol_binary.raw_shape(spec, len(body))
+    array = protocol_binary.from_bytes(f"input {spec.name!r}", body, shape, spec.dtype)
+    return InferRequest({spec.name: array}, names, binary=frozenset(names))
 
 
 def render_response(
     arrays: Mapping[str, Array], request: InferRequest, model_name: str, model_version: str
-) -> dict[str, Any]:
-    """Return the response of a request as JSON values; `data` is flat, in row-major order."""
+) -> tuple[bytes, list[memoryview]]:
+    """Return the response of a request: its JSON, with data flat in row-major order, and the tensors that follow it."""
     response: dict[str, Any] = {"model_name": model_name, "model_version": model_version}
     if request.id is not None:
         response["id"] = request.id
-    response["outputs"] = [
-        {
-            "name": name,
-            "datatype": DATATYPES[arrays[name].dtype.name],
-            "shape": list(arrays[name].shape),
-            "data": arrays[name].ravel().tolist(),
-        }
-        for name in request.outputs
-    ]
-    return response
+    response["outputs"] = entries = []
+    tail = []
+    for name in request.outputs:
+        array = arrays[name]
+        entry: dict[str, Any] = {"name": name, "datatype": CODES[array.dtype], "shape": array.shape}
+        if name in request.binary:
+            tail.append(protocol_binary.to_bytes(array))
+            entry["parameters"] = {"binary_data_size": array.nbytes}
+        else:
+            entry["data"] = protocol_json.numbers(array)
+        entries.append(entry)
+    return protocol_json.write(response), tail
 
 
 def describe(signature: Signature) -> list[dict[str, Any]]:
@@ -93,93 +143,106 @@ def describe(signature: Signature) -> list[dict[str, Any]]:
     ]
 
 
+def read_shape(spec: TensorSpec, datatype: object, shape: object) -> tuple[int, ...]:
+    """Return the sizes that a client states for a tensor, after checking them and the datatype; `InputError`."""
+    where = f"input {spec.name!r}"
+    if datatype != DATATYPES[spec.dtype]:
+        raise InputError(f"{where}: got datatype {str(datatype)[:20]!r}, expected {DATATYPES[spec.dtype]!r}")
+    if not isinstance(shape, list) or not all(type(size) is int and size > 0 for size in shape):
+        raise InputError(f"{where}: shape is {str(shape)[:100]}, expected a list of whole numbers from 1 up")
+    if len(shape) != len(spec.shape):
+        raise InputError(f"{where}: shape {str(shape)[:100]} has {len(shape)} axes, expected {len(spec.shape)}")
+    return tuple(shape)
+
+
+def read_priority(value: object) -> int:
+    """Return the parameter `priority`; None is 0."""
+    if value is None:
+        return 0
+    if type(value) is not int or not 0 <= value < 2**32:
+        raise InputError(f"priority: got {str(value)[:40]}, expected a whole number from 0 up (1 is the highest)")
+    return value
+
+
+def read_timeout(value: object) -> float | None:
+    """Return the parameter `timeout` (microseconds) in seconds; None and 0 are no limit."""
+    if value is None:
+        return None
+    if type(value) is not int or not 0 <= value <= _MAX_TIMEOUT_US:
+        raise InputError(f"timeout: got {str(value)[:40]}, expected microseconds, a whole number to {_MAX_TIMEOUT_US}")
+    return value / 1e6 or None
+
+
 def _named(entries: object, where: str, known: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return the entries of `inputs` or `outputs` by their names, each known and there once."""
+    """Return the entries of `inputs` or `outputs` by their names, each known and there once, in their order."""
     if not isinstance(entries, list) or not entries:
-        raise InputError(f"{where}: got {_kind(entries)}, expected a list of tensors")
+        raise InputError(f"{where}: got {kind(entries)}, expected a list of tensors")
     found: dict[str, dict[str, Any]] = {}
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict):
-            raise InputError(f"{where}[{number}]: got {_kind(entry)}, expected an object")
+            raise InputError(f"{where}[{number}]: got {kind(entry)}, expected an object")
         name = entry.get("name")
         if not isinstance(name, str):
-            raise InputError(f"{where}[{number}].name: got {_kind(name)}, expected a string")
-        if name not in known:
-            raise InputError(f"{where}[{number}]: the model has no {name[:100]!r}; {closest(name[:100], known)}")
-        if name in found:
-            raise InputError(f"{where}[{number}]: {name!r} is there twice")
+            raise InputError(f"{where}[{number}].name: got {kind(name)}, expected a string")
+        require_name(name, f"{where}[{number}]", known, found)
         found[name] = entry
     return found
 
 
-def _read_tensor(spec: TensorSpec, entry: Mapping[str, Any]) -> Array:
-    where, datatype = f"input {spec.name!r}", DATATYPES[spec.dtype]
-    if entry.get("datatype") != datatype:
-        raise InputError(f"{where}: got datatype {str(entry.get('datatype'))[:20]!r}, expected {datatype!r}")
-    shape = _read_shape(where, entry.get("shape"), len(spec.shape))
+def require_name(name: str, where: str, known: Sequence[str], found: Mapping[str, object]) -> None:
+    """Raise `InputError` unless a tensor's name is known and was not found before."""
+    if name not in known:
+        raise InputError(f"{where}: the model has no {name[:100]!r}; {closest(name[:100], known)}")
+    if name in found:
+        raise InputError(f"{where}: {name!r} is there twice")
+
+
+def _parameters(where: str, entry: Mapping[str, Any]) -> Mapping[str, Any]:
     parameters = entry.get("parameters")
-    if isinstance(parameters, dict) and "binary_data_size" in parameters:
-        raise UnsupportedError(f"{where}: binary tensors are not supported; send 'data' as JSON (binary_data=False)")
-    data = entry.get("data")
-    if not isinstance(data, list):
-        raise InputError(f"{where}: data is {_kind(data)}, expected a list of numbers")
-    values = _flatten(where, data, shape)
-    return _convert(where, values, np.dtype(spec.dtype)).reshape(shape)
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        raise InputError(f"{where}: parameters is {kind(parameters)}, expected an object")
+    return parameters
 
 
-def _read_shape(where: str, shape: object, axes: int) -> tuple[int, ...]:
-    if not isinstance(shape, list) or not all(type(size) is int and size > 0 for size in shape):
-        raise InputError(f"{where}: shape is {str(shape)[:100]}, expected a list of whole numbers from 1 up")
-    if len(shape) != axes:
-        raise InputError(f"{where}: shape {str(shape)[:100]} has {len(shape)} axes, expected {axes}")
-    return tuple(shape)
+def _flag(where: str, parameters: Mapping[str, Any], key: str, default: bool = False) -> bool:
+    value = parameters.get(key, default)
+    if not isinstance(value, bool):
+        raise InputError(f"{where}: {key} is {kind(value)}, expected true or false")
+    return value
 
 
-def _flatten(where: str, data: list[Any], shape: tuple[int, ...]) -> list[Any]:
-    """Return the numbers in a row: `data` is flat already, or nested exactly as `shape` says."""
-    count = 1
-    for size in shape:
-        count *= size  # Python's integers: no product overflows
-    level = data
-    if level and type(level[0]) is list:
-        for depth, size in enumerate(shape):
-            if depth and set(map(type, level)) != {list}:
-                raise InputError(f"{where}: data is not nested as its shape {list(shape)} says (at depth {depth})")
-            sizes = {len(data)} if depth == 0 else set(map(len, level))
-            if sizes != {size}:
-                raise InputError(f"{where}: data has {sorted(sizes)[:3]} items at depth {depth}, its shape says {size}")
-            if depth:
-                level = list(chain.from_iterable(level))
-    if len(level) != count:
-        raise InputError(f"{where}: data has {len(level)} values, its shape {list(shape)} says {count}")
-    return level
+def _wants_binary(name: str, entry: Mapping[str, Any], default: bool) -> bool:
+    where = f"output {name!r}"
+    return _flag(where, _parameters(where, entry), "binary_data", default)
 
 
-def _convert(where: str, values: list[Any], dtype: np.dtype[Any]) -> Array:
-    """Return flat numbers as an array, each a number that the dtype holds."""
-    allowed = _JSON_TYPES[dtype.kind]
-    strange = set(map(type, values)) - allowed
-    if strange:
-        names = ", ".join(sorted(kind.__name__ for kind in strange))
-        raise InputError(
-            f"{where}: data holds {names}, expected {' or '.join(sorted(k.__name__ for k in allowed))} only"
-        )
-    if dtype.kind in "iu":
-        low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
-        if min(values) < low or max(values) > high:
-            raise InputError(f"{where}: values run from {min(values)} to {max(values)}, expected {low} to {high}")
-        return np.array(values, dtype)
-    try:
-        wide = np.array(values, np.float64)
-    except OverflowError:
-        raise InputError(f"{where}: data holds a number that {dtype} cannot hold") from None
-    with np.errstate(over="ignore"):
-        array = wide.astype(dtype)
-    if (np.isfinite(wide) & ~np.isfinite(array)).any():
-        raise InputError(f"{where}: data holds a number that {dtype} cannot hold")
-    return array
+def _buffers(entries: Mapping[str, dict[str, Any]], tail: bytes | memoryview) -> dict[str, memoryview]:
+    """Return the bytes of each tensor that states a `binary_data_size`, in their order; all of `tail` is used."""
+    view, found, at = memoryview(tail), {}, 0
+    for name, entry in entries.items():
+        size = _parameters(f"input {name!r}", entry).get("binary_data_size")
+        if size is None:
+            continue
+        if type(size) is not int or size < 0:
+            raise InputError(f"input {name!r}: binary_data_size is {str(size)[:40]}, expected a whole number from 0 up")
+        if size > len(view) - at:
+            left = len(view) - at
+            raise InputError(f"input {name!r}: binary_data_size is {str(size)[:40]}, and {left} bytes are left")
+        if "data" in entry:
+            raise InputError(f"input {name!r}: has both data and binary_data_size, expected one of them")
+        found[name] = view[at : at + size]
+        at += size
+    if at != len(view):
+        raise InputError(f"{len(view) - at} bytes follow the last tensor; state the sizes of all of them")
+    return found
 
 
-def _kind(value: object) -> str:
-    names = {dict: "an object", list: "an empty list" if value == [] else "a list", str: "a string", bool: "a boolean"}
-    return "nothing" if value is None else names.get(type(value), "a number")
+def _read_tensor(spec: TensorSpec, entry: Mapping[str, Any], document: Document, buffer: memoryview | None) -> Array:
+    where = f"input {spec.name!r}"
+    shape = read_shape(spec, entry.get("datatype"), entry.get("shape"))
+    if buffer is not None:
+        return protocol_binary.from_bytes(where, buffer, shape, spec.dtype)
+    data = document.resolve(entry.get("data"))
+    return protocol_json.read_numbers(where, data, shape, np.dtype(spec.dtype), booleans=document.booleans)

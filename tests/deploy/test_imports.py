@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-HEAVY = {"torch", "onnx", "onnxscript", "mlflow", "click", "PIL", "starlette", "uvicorn", "stages", "pipeline"}
+HEAVY = {"torch", "onnx", "onnxscript", "mlflow", "click", "PIL", "stages", "pipeline"}
+HEAVY |= {"starlette", "httptools", "uvloop"}
 
 
 def fresh(code: str, **environment: str) -> str:

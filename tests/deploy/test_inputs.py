@@ -220,7 +220,7 @@ def test_a_decompression_bomb_is_refused() -> None:
 
 
 def test_an_unknown_kind_names_those_known() -> None:
-    with pytest.raises(BundleError, match=r"input kind 'smell': this onnxway knows image; upgrade"):
+    with pytest.raises(BundleError, match=r"input kind 'smell': this onnxway knows image, tensors; upgrade"):
         input_kind(Signature("smell", ()))
 
 
@@ -283,3 +283,64 @@ def test_errors_of_inputs_are_the_clients(tmp_path: Path) -> None:
     with pytest.raises(OnnxwayError) as caught:
         decode_image(b"x", 3)
     assert caught.value.status == 400
+
+
+TWO = Signature("tensors", (TensorSpec("x", "float32", ("batch", 2)), TensorSpec("ids", "int64", ("batch", "length"))))
+ONE = Signature("tensors", (TensorSpec("x", "float32", ("batch", 2)),))
+
+
+def test_tensors_with_the_batch_axis_are_a_batch_and_others_one_row() -> None:
+    kind = input_kind(TWO)
+    batch = {"x": np.zeros((3, 2), np.float32), "ids": np.zeros((3, 5), np.int64)}
+    assert kind.is_batch(batch)
+    assert all(kind.arrays(batch)[name] is array for name, array in batch.items())
+    row = {name: array[0] for name, array in batch.items()}
+    assert not kind.is_batch(row)
+    assert {name: array.shape for name, array in kind.arrays(row).items()} == {"x": (1, 2), "ids": (1, 5)}
+    assert kind.check(kind.arrays(row)) == 1
+
+
+def test_the_array_of_an_only_input_needs_no_name() -> None:
+    kind = input_kind(ONE)
+    assert kind.arrays(np.ones(2, np.float32))["x"].shape == (1, 2)
+    assert kind.is_batch(np.ones((4, 2), np.float32))
+
+
+def test_lists_become_arrays_of_the_inputs_dtype() -> None:
+    arrays = input_kind(TWO).arrays({"x": [1, 2.5], "ids": [3, 4, 5]})
+    assert arrays["x"].dtype == np.float32
+    assert arrays["ids"].tolist() == [[3, 4, 5]]
+    assert input_kind(ONE).is_batch([[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize(
+    ("payload", "words"),
+    [
+        (3.5, "got float, expected a mapping with 'x': float32 (batch, 2), 'ids': int64 (batch, length)"),
+        (np.zeros(2, np.float32), "got ndarray, expected a mapping"),
+        ({"x": [1, 2]}, "input 'ids': missing; expected int64 (batch, length)"),
+        ({"x": [1, 2], "ids": [1], "y": 1}, "input 'y': the model has no such input; expected x, ids"),
+        ({"x": [1, 2], "ids": [1.5]}, "input 'ids': got list, expected numbers, int64"),
+        ({"x": [[1], [1, 2]], "ids": [1]}, "input 'x': got list, expected numbers"),
+        ({"x": ["one", "two"], "ids": [1]}, "input 'x': got list, expected numbers"),
+        ({"x": [1, 2], "ids": [2**70]}, "input 'ids': got list, expected numbers"),
+        ({"x": [1, 2], "ids": [[1]]}, "inputs 'x' are single rows, and the others are batches"),
+        ({"x": [[1, 2]] * 2, "ids": [[1]]}, "batch is 1 here and 2 in 'x'"),
+        ({"x": [1, 2, 3], "ids": [1]}, "input 'x': got shape (1, 3), expected float32 (batch, 2)"),
+        ({"x": np.zeros(2), "ids": [1]}, "input 'x': got dtype float64, expected float32"),
+    ],
+)
+def test_what_are_no_tensors_of_the_model_is_said(payload: object, words: str) -> None:
+    kind = input_kind(TWO)
+    kind.is_batch(payload)  # asked before `arrays`, and never the one to complain
+    with pytest.raises(InputError) as caught:
+        kind.check(kind.arrays(payload))
+    assert words in str(caught.value)
+
+
+def test_sizes_without_a_name_are_each_their_own_and_rows_are_equal_all_the_same() -> None:
+    unnamed = Signature("tensors", (TensorSpec("a", "float32", ("?", "?")), TensorSpec("b", "float32", ("?", "?"))))
+    kind = input_kind(unnamed)
+    assert kind.check({"a": np.zeros((2, 3), np.float32), "b": np.zeros((2, 5), np.float32)}) == 2
+    with pytest.raises(InputError, match="input 'b': has 1 rows and 'a' 2"):
+        kind.check({"a": np.zeros((2, 3), np.float32), "b": np.zeros((1, 3), np.float32)})

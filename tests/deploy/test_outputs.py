@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from deploy.bundle import Signature
+from deploy.bundle import Signature, TensorSpec
 from deploy.errors import BundleError, UsageError
-from deploy.outputs import Classification, output_kind
+from deploy.outputs import Classification, Tensors, output_kind
 
 LABELS = ("cat", "dog", "emu")
 CLASSES = Signature("classes", (), LABELS)
@@ -72,3 +72,25 @@ def test_no_top_is_a_usage_error() -> None:
 def test_an_unknown_kind_names_those_known() -> None:
     with pytest.raises(BundleError, match=r"output kind 'smell': this onnxway knows classes"):
         output_kind(Signature("smell", ()))
+
+
+TENSORS = Signature("tensors", (TensorSpec("y", "float32", ("batch", 2)), TensorSpec("n", "int64", ("batch",))))
+
+
+def test_tensors_are_one_row_of_each_output_by_name() -> None:
+    tensors = {"y": np.array([[1.5, 2], [3, 4]], np.float32), "n": np.array([7, 8])}
+    first, second = output_kind(TENSORS).read(tensors)
+    assert isinstance(second, Tensors)
+    assert second["y"].tolist() == [3, 4]
+    assert json.loads(json.dumps(first.to_dict())) == {"outputs": {"y": [1.5, 2], "n": 7}}
+    tensors["y"][:] = 0
+    assert second["y"].tolist() == [3, 4]
+    with pytest.raises(ValueError, match="read-only"):
+        second["y"][0] = 1
+    with pytest.raises(TypeError):
+        second.outputs["y"] = second["y"]  # type: ignore[index]
+
+
+def test_what_json_lacks_is_null() -> None:
+    (result,) = output_kind(TENSORS).read({"y": np.array([[np.nan, -np.inf]], np.float32), "n": np.array([1])})
+    assert json.dumps(result.to_dict(), allow_nan=False) == '{"outputs": {"y": [null, null], "n": 1}}'

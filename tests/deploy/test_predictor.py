@@ -1,3 +1,4 @@
+import asyncio
 import multiprocessing
 import re
 import shutil
@@ -12,8 +13,9 @@ from PIL import Image
 
 from deploy import Predictor, bundle, files, samples
 from deploy import predictor as module
-from deploy.errors import BundleError, InputError, NotFoundError, OnnxwayError, ProviderError, UsageError
+from deploy.errors import BundleError, DeadlineError, InputError, NotFoundError, OnnxwayError, ProviderError, UsageError
 from deploy.providers import open_session
+from deploy.warmup import Serving
 from tests.deploy.conftest import plain, png
 from tests.deploy.test_bundle import failing, reseal
 
@@ -246,3 +248,38 @@ def test_cuda_is_used_or_refused(colours: Path) -> None:
 
 def test_png_helper_makes_what_it_says(predictor: Predictor) -> None:
     assert predictor.predict(png((255, 0, 0), (3, 3))).label == "red"
+
+
+def test_many_callers_share_batches(colours: Path) -> None:
+    with Predictor.load(colours) as loaded:
+        loaded.warm_up()
+        pictures = [(label, plain(COLOURS[label], 4 + n % 5, 8)) for n, label in enumerate(list(COLOURS) * 20)]
+        futures = [(label, loaded.submit(picture, deadline=60)) for label, picture in pictures]
+        assert all(future.result(10).label == label for label, future in futures)
+        batch = np.stack([plain(colour) for colour in COLOURS.values()])
+        assert [result.label for result in loaded.submit(batch).result(10)] == list(COLOURS)
+        with pytest.raises(InputError, match="dtype float32"):
+            loaded.submit(np.zeros((2, 3, 3, 3), np.float32))
+        with pytest.raises(DeadlineError, match="allow more time"):
+            loaded.submit(pictures[0][1], deadline=-1)
+        waiting = loaded.submit(pictures[0][1])
+    assert waiting.result(0).label == "red"  # close finishes what was asked
+    with pytest.raises(OnnxwayError, match="closed"):
+        loaded.submit(pictures[0][1])
+
+
+def test_an_event_loop_asks_the_batcher(colours: Path) -> None:
+    with Predictor.load(colours) as loaded:
+
+        async def main() -> list[int]:
+            asked = [loaded.batcher.run({"image": plain(colour)[None]}) for colour in COLOURS.values()]
+            return [int(answer["class_index"][0]) for answer in await asyncio.gather(*asked)]
+
+        assert asyncio.run(main()) == [0, 1, 2]
+
+
+def test_it_warms_up_once(colours: Path) -> None:
+    with Predictor.load(colours) as loaded:
+        assert loaded.warm_up() is loaded.warm_up() is loaded.batcher
+        with pytest.raises(UsageError, match="warm already"):
+            loaded.warm_up(Serving())

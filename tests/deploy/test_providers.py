@@ -48,7 +48,7 @@ def test_all_optimization_levels_decide_the_same(colours: Path, optimize: Any) -
     [
         ({"provider": "tpu"}, "provider 'tpu': choose from: cpu, cuda"),
         ({"options": {"use_tf32": 1}}, "provider cpu takes no options, got use_tf32"),
-        ({"threads": 0}, "threads 0: expected 1 or more"),
+        ({"threads": 0}, "threads 0: expected 1 or more, or auto"),
         ({"optimize": "most"}, "optimize 'most': choose from: all, extended, basic, none"),
     ],
 )
@@ -79,6 +79,12 @@ def test_a_run_that_fails_is_one_line(colours: Path) -> None:
     with pytest.raises(OnnxwayError, match="cannot run the model on these tensors") as caught:
         open_session(colours / "model.onnx").run({"image": np.zeros((1, 2), np.uint8)})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("threads", ["auto", None])
+def test_threads_follow_the_cores(colours: Path, monkeypatch: pytest.MonkeyPatch, threads: Any) -> None:
+    monkeypatch.setattr(providers, "usable_cores", lambda: 3)
+    assert open_session(colours / "model.onnx", threads=threads).threads == 3
 
 
 def test_cores_follow_affinity() -> None:

@@ -327,7 +327,7 @@ def test_model_signing_takes_ours(copied: Path, tmp_path: Path, kind: str) -> No
 
 
 def test_the_server_refuses_what_is_not_signed(copied: Path, keys: Pair, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("uvicorn")
+    pytest.importorskip("httptools")
     pytest.importorskip("starlette")
     assert main([str(copied), "--trusted-key", str(keys.public), "--port", "0"]) == 1
     assert "model.sig: no signature there" in capsys.readouterr().err

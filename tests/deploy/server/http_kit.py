@@ -74,8 +74,8 @@ class Site:
             await self._answer(send, answer, [(b"x-path", extra)])
 
     async def _do(self, do: str, body: bytes) -> bytes:
-        self.begun.release()
         if do == "wait":
+            self.begun.release()
             try:
                 await self.gate.wait()
             except asyncio.CancelledError:
@@ -219,7 +219,10 @@ def serving(kind: str, limits: Limits | None = None, app: Any = None, **options:
     thread.start()
     served = Served(front, site, loop, listener.getsockname()[1])
 
+    surprises: list[dict[str, Any]] = []
+
     async def start() -> None:
+        loop.set_exception_handler(lambda _, context: surprises.append(context))
         site.gate = asyncio.Event()
         await front.start(listener)
 
@@ -238,6 +241,7 @@ def serving(kind: str, limits: Limits | None = None, app: Any = None, **options:
         loop.run_until_complete(asyncio.sleep(0))
         loop.close()
         listener.close()
+    assert surprises == []
 
 
 def request(path: str, body: bytes = b"", *headers: str) -> bytes:

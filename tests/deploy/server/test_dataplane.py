@@ -1,5 +1,6 @@
 import asyncio
 import dataclasses
+import json
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
 from pathlib import Path
@@ -9,9 +10,14 @@ import numpy as np
 import pytest
 
 from deploy import Predictor
-from deploy.errors import InputError, NotFoundError, NotReadyError, OnnxwayError, TooLargeError, UsageError
-from deploy.server import dataplane as module
+from deploy.errors import InputError, NotFoundError, NotReadyError, OnnxwayError, UsageError
+
+pytest.importorskip("orjson", reason="needs the extra 'serve'")
+
+from deploy.server import protocol_http
 from deploy.server.dataplane import DataPlane
+from deploy.server.payloads import Payload
+from deploy.server.wire import Wire
 from tests.deploy.conftest import plain
 
 T = TypeVar("T")
@@ -29,6 +35,15 @@ def dataplane(colours: Path) -> Iterator[DataPlane]:
     made.close()
 
 
+def infer(dataplane: DataPlane, body: dict[str, Any], version: str | None = None) -> dict[str, Any]:
+    wire = now(dataplane.infer_wire("colours", version, {}, json.dumps(body).encode()))
+    return json.loads(b"".join(wire.body)) | {"status": wire.status}
+
+
+def predict(dataplane: DataPlane, picture: bytes) -> dict[str, Any]:
+    return now(dataplane.predict(Payload(picture)))[0]
+
+
 def request(*pictures: np.ndarray) -> dict[str, Any]:
     batch = np.stack(pictures)
     data = {"name": "image", "datatype": "UINT8", "shape": list(batch.shape), "data": batch.ravel().tolist()}
@@ -37,7 +52,7 @@ def request(*pictures: np.ndarray) -> dict[str, Any]:
 
 def test_infer_gives_what_the_predictor_gives(dataplane: DataPlane, predictor: Predictor) -> None:
     picture = plain((20, 200, 30))
-    answer = now(dataplane.infer(request(picture, picture), "colours", "1"))
+    answer = infer(dataplane, request(picture, picture), "1")
     expected = predictor.infer({"image": np.stack([picture, picture])})
     assert [output["name"] for output in answer["outputs"]] == ["probabilities", "class_index"]
     for output in answer["outputs"]:
@@ -46,7 +61,7 @@ def test_infer_gives_what_the_predictor_gives(dataplane: DataPlane, predictor: P
 
 
 def test_predict_gives_a_typed_result(dataplane: DataPlane, blue_png: bytes) -> None:
-    answer = now(dataplane.predict(blue_png))
+    answer = predict(dataplane, blue_png)
     assert (answer["model_name"], answer["model_version"], answer["label"]) == ("colours", "1", "blue")
     assert answer["top"][0]["label"] == "blue"
 
@@ -61,10 +76,9 @@ def test_a_scheduler_takes_the_place_of_single_runs(colours: Path, blue_png: byt
 
     made = DataPlane()
     made.add(loaded, run)
-    now(made.predict(blue_png))
-    now(made.infer(request(plain((0, 0, 0)), plain((0, 0, 0))), "colours"))
-    with pytest.raises(InputError):
-        now(made.infer({"inputs": []}, "colours"))
+    predict(made, blue_png)
+    infer(made, request(plain((0, 0, 0)), plain((0, 0, 0))))
+    assert infer(made, {"inputs": []})["status"] == 400
     made.close()
     assert seen == [1, 2]  # and a bad request never came so far
 
@@ -76,15 +90,16 @@ def test_the_event_loop_stays_free_while_a_model_runs(colours: Path, monkeypatch
     made = DataPlane(workers=1)
     made.add(loaded)
 
-    async def both() -> dict[str, Any]:
-        running = asyncio.create_task(made.infer(request(plain((255, 0, 0))), "colours"))
+    async def both() -> Wire:
+        body = json.dumps(request(plain((255, 0, 0)))).encode()
+        running = asyncio.create_task(made.infer_wire("colours", None, {}, body))
         await asyncio.sleep(0.05)
         assert not running.done()
         assert made.ready()
         release.set()
         return await running
 
-    assert now(both())["outputs"][1]["data"] == [0]
+    assert json.loads(b"".join(now(both()).body))["outputs"][1]["data"] == [0]
     made.close()
 
 
@@ -98,7 +113,7 @@ def test_names_and_versions(dataplane: DataPlane) -> None:
 
 def test_models_have_plain_and_different_names(dataplane: DataPlane, colours: Path) -> None:
     loaded = Predictor.load(colours)
-    with pytest.raises(UsageError, match="'colours' is there twice"):
+    with pytest.raises(UsageError, match="'colours' version '1' is there twice"):
         dataplane.add(loaded)
     loaded.info = dataclasses.replace(loaded.info, name="a/b")
     with pytest.raises(UsageError, match="model name 'a/b': expected letters"):
@@ -110,10 +125,10 @@ def test_models_have_plain_and_different_names(dataplane: DataPlane, colours: Pa
 
 
 def test_too_many_rows_are_refused(dataplane: DataPlane, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_ROWS", 1)
-    now(dataplane.infer(request(plain((0, 0, 0))), "colours"))
-    with pytest.raises(TooLargeError, match="2 rows, at most 1 in one request"):
-        now(dataplane.infer(request(plain((0, 0, 0)), plain((0, 0, 0))), "colours"))
+    monkeypatch.setattr(protocol_http, "MAX_ROWS", 1)
+    assert infer(dataplane, request(plain((0, 0, 0))))["status"] == 200
+    answer = infer(dataplane, request(plain((0, 0, 0)), plain((0, 0, 0))))
+    assert answer == {"error": "inputs: 2 rows, at most 1 in one request; send several", "status": 413}
 
 
 def test_metadata(dataplane: DataPlane, colours: Path) -> None:
@@ -134,4 +149,4 @@ def test_before_a_model_and_after_close_it_is_not_ready(colours: Path, blue_png:
     made.close()
     assert not made.ready()
     with pytest.raises(NotReadyError, match="shutting down"):
-        now(made.predict(blue_png))
+        predict(made, blue_png)

@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from deploy.bundle import Signature, TensorSpec
-from deploy.errors import InputError, OnnxwayError, UnsupportedError
+from deploy.errors import InputError, OnnxwayError
+
+pytest.importorskip("orjson", reason="needs the extra 'serve'")
+
 from deploy.server import protocol
+from deploy.server.protocol_json import Document
 
 AXES = ("batch", "length")
 INPUTS = Signature("image", (TensorSpec("x", "uint8", AXES),))
@@ -21,7 +26,7 @@ def tensor(**changes: Any) -> dict[str, Any]:
 
 
 def read(body: Any, inputs: Signature = INPUTS) -> protocol.InferRequest:
-    return protocol.read_request(body, inputs, OUTPUTS)
+    return protocol.read_request(Document(body), inputs, OUTPUTS)
 
 
 @pytest.mark.parametrize("data", [[0, 1, 2, 3, 4, 255], [[0, 1, 2], [3, 4, 255]]], ids=["flat", "nested"])
@@ -90,10 +95,94 @@ def test_what_does_not_fit_is_named(body: Any, words: str) -> None:
     assert len(str(caught.value)) < 1000
 
 
-def test_binary_tensors_are_answered_with_501() -> None:
-    with pytest.raises(UnsupportedError, match="binary_data=False") as caught:
-        read({"inputs": [tensor(data=..., parameters={"binary_data_size": 6})]})
-    assert caught.value.status == 501
+@pytest.mark.parametrize(
+    ("changes", "tail", "words"),
+    [
+        ({"size": 5}, b"12345", r"got 5 bytes, its shape \[2, 3\] of uint8 says 6"),
+        ({"size": 6}, b"12345", "binary_data_size is 6, and 5 bytes are left"),
+        ({"size": 10**30}, b"12345", "and 5 bytes are left"),
+        ({"size": 6}, b"1234567", "1 bytes follow the last tensor"),
+        ({"size": -1}, b"", "binary_data_size is -1, expected a whole number from 0 up"),
+        ({"size": True}, b"1", "binary_data_size is True"),
+        ({"size": 6.0}, b"123456", "binary_data_size is 6.0"),
+        ({"size": 6, "data": [1]}, b"123456", "both data and binary_data_size"),
+        ({"size": 6, "shape": [2**40, 2**40]}, b"123456", "got 6 bytes, its shape"),
+        ({"parameters": []}, b"", "parameters is an empty list"),
+        ({}, b"123456", "6 bytes follow the last tensor"),
+        ({}, b"", "data is nothing"),
+    ],
+)
+def test_lies_about_bytes_are_named(changes: dict[str, Any], tail: bytes, words: str) -> None:
+    changes = dict(changes)
+    parameters = {"parameters": {"binary_data_size": changes.pop("size")}} if "size" in changes else {}
+    body = {"inputs": [tensor(**({"data": ...} | parameters | changes))]}
+    with pytest.raises(InputError, match=words):
+        protocol.read_request(Document(body), INPUTS, OUTPUTS, tail)
+
+
+def test_bytes_are_not_copied() -> None:
+    tail = bytes(range(6))
+    body = {"inputs": [tensor(data=..., parameters={"binary_data_size": 6})]}
+    found = protocol.read_request(Document(body), INPUTS, OUTPUTS, tail).arrays["x"]
+    assert found.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert np.shares_memory(found, np.frombuffer(tail, np.uint8))
+
+
+def test_parameters() -> None:
+    found = read({"inputs": [tensor()], "parameters": {"priority": 2, "timeout": 1500, "other": "x"}})
+    assert (found.priority, found.timeout_s) == (2, 0.0015)
+    assert read({"inputs": [tensor()], "parameters": {"timeout": 0}}).timeout_s is None
+    for parameters, words in [
+        ({"priority": -1}, "priority: got -1"),
+        ({"priority": True}, "priority: got True"),
+        ({"timeout": 1.5}, "timeout: got 1.5, expected microseconds"),
+        ({"timeout": 10**13}, "timeout"),
+        ({"binary_data_output": 1}, "binary_data_output is a number, expected true or false"),
+        ([], "parameters is an empty list"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            read({"inputs": [tensor()], "parameters": parameters})
+
+
+@pytest.mark.parametrize(
+    ("default", "outputs", "binary"),
+    [
+        (True, None, {"y", "k"}),
+        (True, [{"name": "y"}, {"name": "k", "parameters": {"binary_data": False}}], {"y"}),
+        (False, [{"name": "y"}, {"name": "k", "parameters": {"binary_data": True}}], {"k"}),
+    ],
+)
+def test_an_output_may_ask_for_bytes_or_not(default: bool, outputs: Any, binary: set[str]) -> None:
+    body = {"inputs": [tensor()], "parameters": {"binary_data_output": default}, "outputs": outputs}
+    assert read(body).binary == binary
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "found"),
+    [
+        (("batch", 3), 12, (4, 3)),
+        (("batch", "length", 3), 12, (1, 4, 3)),
+        ((2, 3), 6, (2, 3)),
+        ((2, 3), 12, "got 12 bytes, expected 6"),
+        (("batch", 3), 13, "expected a multiple of 3"),
+        (("batch", 3), 0, "expected a multiple of 3"),
+        (("batch", "height", "width"), 12, "height and width are not known from 12 bytes"),
+    ],
+)
+def test_raw_bodies(shape: tuple[Any, ...], size: int, found: Any) -> None:
+    signature = Signature("any", (TensorSpec("x", "uint8", shape),))
+    if isinstance(found, str):
+        with pytest.raises(InputError, match=found):
+            protocol.raw_request(signature, OUTPUTS, bytes(size))
+        return
+    request = protocol.raw_request(signature, OUTPUTS, bytes(size))
+    assert request.arrays["x"].shape == found
+    assert request.binary == {"y", "k"}
+
+
+def test_raw_bodies_are_for_one_input() -> None:
+    with pytest.raises(InputError, match="the model has 2 inputs"):
+        protocol.raw_request(OUTPUTS, OUTPUTS, b"x")
 
 
 REAL = Signature("series", (TensorSpec("x", "float32", AXES),))
@@ -116,15 +205,37 @@ DTYPES = st.sampled_from(sorted(protocol.DATATYPES))
 def test_a_response_read_as_a_request_is_the_same(data: st.DataObject, dtype: str, nested: bool) -> None:
     array = data.draw(arrays(dtype, array_shapes(min_dims=2, max_dims=2, max_side=4)))
     request = protocol.InferRequest({}, ("x",), "id")
-    response = protocol.render_response({"x": array, "hidden": array}, request, "m", "1")
+    text, tail = protocol.render_response({"x": array, "hidden": array}, request, "m", "1")
+    response = json.loads(text)
+    assert tail == []
     assert (response["model_name"], response["model_version"], response["id"]) == ("m", "1", "id")
     (output,) = response["outputs"]
     if nested:
         output["data"] = array.tolist()
     signature = Signature("any", (TensorSpec("x", dtype, AXES),))
-    again = protocol.read_request({"inputs": [output]}, signature, signature).arrays["x"]
+    again = protocol.read_request(Document({"inputs": [output]}), signature, signature).arrays["x"]
     assert again.dtype == array.dtype
     assert np.array_equal(again, array, equal_nan=array.dtype.kind == "f")
+
+
+@given(st.data(), DTYPES)
+def test_bytes_of_a_response_read_as_a_request_are_the_same(data: st.DataObject, dtype: str) -> None:
+    array = data.draw(arrays(dtype, array_shapes(min_dims=2, max_dims=2, max_side=4)))
+    request = protocol.InferRequest({}, ("x",), "id", frozenset({"x"}))
+    text, tail = protocol.render_response({"x": array.T}, request, "m", "1")
+    (output,) = json.loads(text)["outputs"]
+    assert output["parameters"] == {"binary_data_size": array.nbytes}
+    signature = Signature("any", (TensorSpec("x", dtype, AXES),))
+    odd = memoryview(b"?" + b"".join(tail))[1:]  # not aligned
+    again = protocol.read_request(Document({"inputs": [output]}), signature, signature, odd).arrays["x"]
+    assert again.flags.aligned
+    assert again.tobytes() == array.T.tobytes()
+
+
+def test_a_byte_over_one_is_no_boolean() -> None:
+    signature = Signature("any", (TensorSpec("x", "bool", ("batch",)),))
+    with pytest.raises(InputError, match="holds bytes over 1"):
+        protocol.raw_request(signature, OUTPUTS, b"\0\1\2")
 
 
 JSON = st.recursive(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("starlette", reason="needs the extra 'serve'")
+pytest.importorskip("orjson", reason="needs the extra 'serve'")
 pytest.importorskip("httpx2", reason="needs httpx2")
 pytest.importorskip("python_multipart", reason="needs the extra 'serve'")
 
@@ -40,7 +41,7 @@ def client(dataplane: DataPlane) -> Iterator[TestClient]:
 
 def test_health_and_metadata(client: TestClient, dataplane: DataPlane) -> None:
     assert client.get("/v2/health/live").json() == {"live": True}
-    assert client.get("/v2/health/ready").json() == {"ready": True}
+    assert client.get("/v2/health/ready").json() == {"live": True, "ready": True}
     assert client.get("/v2").json()["name"] == "onnxway"
     for path in ("/v2/models/colours", "/v2/models/colours/versions/1"):
         assert client.get(path).json() == dataplane.model_metadata("colours")
@@ -94,15 +95,21 @@ def test_predict_takes_the_bytes_or_a_form(client: TestClient, blue_png: bytes, 
             "POST",
             "/v2/models/colours/infer",
             {"json": {}, "headers": {"inference-header-content-length": "9"}},
-            501,
-            "binary",
+            400,
+            "expected bytes of JSON, from 0 to 2",
         ),
-        ("POST", "/v2/models/colours/infer", {"content": b"x", "headers": {"content-encoding": "gzip"}}, 415, "gzip"),
+        (
+            "POST",
+            "/v2/models/colours/infer",
+            {"content": b"hello", "headers": {"content-encoding": "gzip"}},
+            400,
+            "not gzip",
+        ),
         ("POST", "/predict", {"content": b"x" * (MAX_BODY + 1)}, 413, "over 20000 bytes"),
         ("POST", "/predict", {"files": {"file": b"x" * (MAX_BODY + 1)}}, 413, "over 20000 bytes"),
         ("POST", "/predict", {"content": b""}, 400, "the body is empty"),
         ("POST", "/predict", {"content": b"hello"}, 400, "image of 5 bytes: not a picture"),
-        ("POST", "/predict", {"json": {}}, 415, "application/json: send the bytes of a picture"),
+        ("POST", "/predict", {"json": {}}, 400, "expected an object with image"),
         ("POST", "/predict", {"content": b"x", "headers": {"content-encoding": "br"}}, 415, "br"),
         ("POST", "/predict", {"files": [("a", b"x"), ("b", b"y")]}, 400, "[Tt]oo many files"),
         ("POST", "/predict", {"files": {"a": (None, b"x")}}, 400, "the form holds no file"),
@@ -146,7 +153,7 @@ def test_an_unforeseen_error_is_500_without_a_traceback(
 def test_not_ready_is_503(client: TestClient, dataplane: DataPlane, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataplane, "ready", lambda: False)
     answer = client.get("/v2/health/ready")
-    assert (answer.status_code, answer.json()) == (503, {"ready": False})
+    assert (answer.status_code, answer.json()) == (503, {"live": True, "ready": False})
 
     def refuse(*_: object) -> None:
         raise NotReadyError("shutting down")
@@ -161,14 +168,3 @@ def test_nan_is_no_pixel(client: TestClient) -> None:
     answer = client.post("/v2/models/colours/infer", content=body)
     assert answer.status_code == 400
     assert "data holds float" in answer.json()["error"]
-
-
-def test_the_access_log_is_one_line_that_nobody_can_forge(colours: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    made = DataPlane(workers=1)
-    made.add(Predictor.load(colours))
-    with TestClient(create_app(made, access_log=True)) as client:
-        client.get("/v2/models/a%0aGET%20/fake 200")
-    lines = capfd.readouterr().err.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("GET /v2/models/a%0aGET%20/fake%20200 404 ")
-    assert not made.ready()  # the application's end closes the data plane

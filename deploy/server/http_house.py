@@ -1,0 +1,45 @@
+"""What the connections of a front share, as they see it."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from deploy.server.asgi import Application, State
+from deploy.server.http_answer import Ends
+from deploy.server.http_limits import Limits
+from deploy.server.http_log import AccessLog
+from deploy.server.wire import Wire
+
+if TYPE_CHECKING:
+    from deploy.server.http_connection import Connection
+
+Infer = Callable[[str, str | None, Mapping[str, str], bytes], Awaitable[Wire]]
+"""Model name, version, headers (lower-case names) and body to an answer: `DataPlane.infer_wire`."""
+
+
+class House(Protocol):
+    """What a connection asks of the front, and the books that it keeps there.
+
+    now         the time on the loop's clock, a tick old at most
+    idle_s      how long a connection may be without a request
+    buffered    bytes of bodies that all connections hold
+    draining    whether answers tell clients to close
+    """
+
+    infer: Infer
+    app: Application
+    state: State
+    limits: Limits
+    ends: Ends
+    log: AccessLog | None
+    now: float
+    buffered: int
+    draining: bool
+    idle_s: float
+    tls: ssl.SSLContext | None
+    loop: asyncio.AbstractEventLoop
+    connections: set["Connection"]
+
+    def left(self, connection: "Connection") -> None:
+        """A connection is over."""

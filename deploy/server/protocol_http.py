@@ -1,0 +1,116 @@
+"""The protocol's inference over HTTP: headers and body to a request, outputs to an answer."""
+
+from collections.abc import Mapping
+
+from deploy.arrays import Array
+from deploy.errors import InputError, OnnxwayError, TooLargeError
+from deploy.predictor import Predictor
+from deploy.server import compression, protocol, protocol_json
+from deploy.server.protocol import InferRequest
+from deploy.server.statistics import Timing
+from deploy.server.wire import Wire
+
+HEADER_LENGTH = "inference-header-content-length"
+DIGEST_HEADER = "Model-Digest"
+
+MAX_ROWS = 1024
+"""A request with more rows is refused: memory for activations grows with them."""
+
+MANY_NUMBERS = 8192
+"""An answer with so many numbers in JSON is written on another thread."""
+
+_LARGE_BODY = 4 * 2**20
+_MIN_COMPRESSED = 1024
+
+
+def is_heavy(headers: Mapping[str, str], body: bytes) -> bool:
+    """Return whether reading a body takes so long that an event loop should not wait for it: over about 1 ms."""
+    text = len(body)
+    if (stated := headers.get(HEADER_LENGTH, "")).isdigit():
+        text = int(stated[:12])
+    return text > protocol_json.PIECE or len(body) > _LARGE_BODY or "content-encoding" in headers
+
+
+def read(headers: Mapping[str, str], body: bytes, predictor: Predictor, max_body: int) -> InferRequest:
+    """Return a checked request; `max_body` is in bytes decompressed. Raises `InputError` and its kin."""
+    inputs, outputs = predictor.info.input, predictor.info.output
+    plain = compression.decompress(body, headers.get("content-encoding", ""), max_body)
+    stated = headers.get(HEADER_LENGTH)
+    if stated is None:
+        request = protocol.read_request(protocol_json.parse(bytes(plain)), inputs, outputs)
+    else:
+        length = _header_length(stated, len(plain))
+        if length == 0:
+            request = protocol.raw_request(inputs, outputs, plain)
+        else:
+            document = protocol_json.parse(bytes(plain[:length]))
+            request = protocol.read_request(document, inputs, outputs, memoryview(plain)[length:])
+    check(request, predictor)
+    return request
+
+
+def check(request: InferRequest, predictor: Predictor) -> int:
+    """Return the number of rows of a request that the model takes; `InputError`, or `TooLargeError` over `MAX_ROWS`."""
+    rows = predictor.check(request.arrays)
+    if rows > MAX_ROWS:
+        raise TooLargeError(f"inputs: {rows} rows, at most {MAX_ROWS} in one request; send several")
+    return rows
+
+
+def writes_much(outputs: Mapping[str, Array], request: InferRequest, headers: Mapping[str, str]) -> bool:
+    """Return whether writing the answer takes so long that an event loop should not wait for it."""
+    numbers = sum(outputs[name].size for name in request.outputs if name not in request.binary)
+    compressed = "accept-encoding" in headers and compression.wanted(headers["accept-encoding"])
+    return numbers > MANY_NUMBERS or bool(compressed)
+
+
+def write(outputs: Mapping[str, Array], request: InferRequest, accept_encoding: str, timing: Timing) -> Wire:
+    """Return the answer of the model that `timing` names, without the headers that hold its times."""
+    info = timing.info
+    assert info is not None
+    text, tail = protocol.render_response(outputs, request, info.name, info.version)
+    headers = [(DIGEST_HEADER, info.digest)]
+    body: list[bytes | memoryview] = [text, *tail]
+    if tail:
+        headers += [("Content-Type", "application/octet-stream"), ("Inference-Header-Content-Length", str(len(text)))]
+    else:
+        headers.append(("Content-Type", "application/json"))
+    answer = Wire(200, headers, body, timing)
+    coding = compression.wanted(accept_encoding) if accept_encoding else ""
+    if coding and answer.length >= _MIN_COMPRESSED:
+        body = [compression.compress(body, coding)]
+        headers += [("Content-Encoding", coding), ("Vary", "Accept-Encoding")]
+        answer = Wire(200, headers, body, timing)
+    headers.append(("Content-Length", str(answer.length)))
+    return answer
+
+
+def timed(wire: Wire, timing: Timing) -> Wire:
+    """Return the answer with its times in a `Server-Timing` header."""
+    wire.headers.append(("Server-Timing", timing.header()))
+    return wire
+
+
+def error_wire(
+    status: int, words: str, retry_after_s: float | None = None, timing: Timing | None = None
+) -> Wire:
+    """Return an error as the protocol has it."""
+    body = protocol_json.write({"error": words})
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *retry_after(retry_after_s)]
+    return Wire(status, headers, [body], timing)
+
+
+def known_error(error: OnnxwayError, timing: Timing | None = None) -> Wire:
+    """Return an error that was made for the reader, with the status of its class."""
+    return error_wire(error.status, str(error), getattr(error, "retry_after_s", None), timing)
+
+
+def retry_after(seconds: float | None) -> list[tuple[str, str]]:
+    """Return the header that says when to come back, if that is known: whole seconds, rounded up, at least 1."""
+    return [] if seconds is None else [("Retry-After", str(max(1, -int(-seconds // 1))))]
+
+
+def _header_length(stated: str, size: int) -> int:
+    if not (stated.isascii() and stated.isdigit()) or int(stated[:20]) > size:
+        raise InputError(f"Inference-Header-Content-Length: {stated[:40]!r}, expected bytes of JSON, from 0 to {size}")
+    return int(stated)

@@ -1,0 +1,210 @@
+"""From a verified model to lanes that serve it: latencies are measured, and the faster layout is kept.
+
+On the CPU either as many lanes as cores, of one thread each and all on one session, or one lane whose session has a
+thread a core. Which is faster depends on the model (a small net loses by being spread over threads), so both are tried.
+On CUDA there is one lane, and batches are padded to few sizes: a convolution keeps one cuDNN plan, for its last shape.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from deploy import samples
+from deploy.arrays import Array
+from deploy.batcher import INLINE_S, Batcher
+from deploy.batching import Limits
+from deploy.bundle import SAMPLES, Bundle, Cut
+from deploy.errors import UsageError
+from deploy.lanes import CutRun, Runner, share_rows
+from deploy.latency import LatencyTable
+from deploy.passport import Passport
+from deploy.providers import Session, usable_cores
+
+Arrays = Mapping[str, Array]
+Reopen = Callable[[str, int], Session]
+
+MAX_ROWS = 64
+SLOWEST_S = 0.5  # no batch is made that takes longer, but for a single row
+ENOUGH = 0.97  # the smallest size with this share of the best rate is the largest that is used
+CUDA_SIZES = (32,)
+
+_REPEATS = 3
+_MEASURE_S = 0.005
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How a model is to be served.
+
+    lanes       batches that run at the same time, or "auto": cores or one, by measurement
+    sizes       of batches, in rows; none: found by measurement. On CUDA batches are padded to them
+    mixed       pictures of different sizes may share a batch; costs memory for a second copy of the weights
+    limits      of the queue
+    patient     an idle lane may wait for another row if less is waited in all; else it never does
+    """
+
+    lanes: int | Literal["auto"] = "auto"
+    sizes: tuple[int, ...] = ()
+    mixed: bool = True
+    limits: Limits = field(default_factory=Limits)
+    patient: bool = False
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What warm-up needs of a model.
+
+    session     open, with the threads that were asked for
+    auto        nobody asked for threads: a session with one may take its place
+    reopen      opens a file of the bundle with so many threads
+    model, cut  the files; no cut where the model cannot use it
+    golden      samples, of which the first is what is measured with
+    """
+
+    session: Session
+    auto: bool
+    reopen: Reopen
+    model: str
+    cut: Cut | None
+    golden: Sequence[samples.Sample]
+    passport: Passport
+
+
+def parts(source: Bundle, variant: str, session: Session, reopen: Reopen, *, auto: bool) -> Parts:
+    """Return the parts of one variant of a bundle; the cut is of the fp32 model."""
+    return Parts(
+        session=session,
+        auto=auto,
+        reopen=reopen,
+        model=source.variant(variant).file,
+        cut=source.manifest.cut if variant == "fp32" else None,
+        golden=samples.load(source.folder / SAMPLES),
+        passport=source.variant(variant).passport,
+    )
+
+
+def warm_up(parts: Parts, serving: Serving) -> tuple[Session, Batcher]:
+    """Return the session that is kept and a batcher on it, measured and ready.
+
+    Every session that is opened here replays the golden samples; `BundleError` when one does not pass.
+    """
+    session, lanes, seconds = _layout(parts, serving)
+    halves = _halves(parts, serving, session.threads)
+    batcher = Batcher(
+        Runner(session.run, halves),
+        LatencyTable(seconds, fixed=session.provider == "cuda"),
+        lanes=lanes,
+        mixed=halves is not None,
+        alone=not share_rows(session.inputs, session.outputs),
+        limits=serving.limits,
+        patient=serving.patient,
+    )
+    return session, batcher
+
+
+def _layout(parts: Parts, serving: Serving) -> tuple[Session, int, dict[int, float]]:
+    """Return session, lanes and latencies: those asked for, or the better by rows/s (within 3 %: by latency)."""
+    session, wanted = parts.session, serving.lanes
+    if session.provider == "cuda" and wanted not in ("auto", 1):
+        raise UsageError(f"lanes {wanted}: on CUDA a second one gains nothing; leave it at 1")
+    if wanted != "auto":
+        if wanted < 1:
+            raise UsageError(f"lanes {wanted}: expected 1 or more, or auto")
+        if wanted > 1 and parts.auto and session.threads > 1:
+            session = _single(parts)
+        return session, wanted, _measured(session, wanted, parts, serving)
+    cores = usable_cores()
+    if session.provider == "cuda" or cores == 1 or not parts.auto:
+        return session, 1, _measured(session, 1, parts, serving)
+    single = _single(parts)
+    narrow = _measured(single, cores, parts, serving)
+    if max(narrow.values()) <= INLINE_S:  # event loops run such batches themselves; threads inside them only cost
+        return single, cores, narrow
+    wide = _measured(session, 1, parts, serving)
+    if cores * _rate(narrow) * ENOUGH > _rate(wide):
+        return single, cores, narrow
+    return session, 1, wide
+
+
+def _halves(parts: Parts, serving: Serving, threads: int) -> CutRun | None:
+    """Return the graph in its halves, if rows of different shapes can come and are of one shape in between."""
+    if not serving.mixed or parts.cut is None or parts.session.provider != "cpu":
+        return None
+    if all(isinstance(size, int) for spec in parts.session.inputs for size in spec.shape[1:]):
+        return None
+    pre, net = parts.reopen(parts.cut.pre, threads), parts.reopen(parts.cut.net, threads)
+    meets = [spec.name for spec in pre.outputs] == [parts.cut.tensor] == [spec.name for spec in net.inputs]
+    one_shape = all(isinstance(size, int) for spec in net.inputs for size in spec.shape[1:])
+    if not meets or not one_shape or not share_rows(net.inputs, net.outputs):
+        return None
+    halves = CutRun(pre.run, net.run)
+    samples.replay(lambda arrays: halves([arrays]), parts.golden, parts.passport)
+    return halves
+
+
+def _single(parts: Parts) -> Session:
+    """Return the model opened with one thread: lanes share it, and so its weights."""
+    session = parts.reopen(parts.model, 1)
+    samples.replay(session.run, parts.golden, parts.passport)
+    return session
+
+
+def _measured(session: Session, lanes: int, parts: Parts, serving: Serving) -> dict[int, float]:
+    sizes = tuple(sorted(serving.sizes)) or (CUDA_SIZES if session.provider == "cuda" else ())
+    if not share_rows(session.inputs, session.outputs):
+        sizes = (1,)
+    return measure(session.run, parts.golden[0].inputs, lanes, sizes)
+
+
+def measure(run: Callable[[Arrays], object], row: Arrays, lanes: int, sizes: Sequence[int] = ()) -> dict[int, float]:
+    """Return the median seconds of a batch by rows, with all lanes at work.
+
+    sizes   default: 1, 2, 4, ... while rows/s grow, up to `MAX_ROWS` rows and `SLOWEST_S`, cut where it is `ENOUGH`
+    """
+    seconds: dict[int, float] = {}
+    with ThreadPoolExecutor(lanes) as pool:
+        for size in sizes or _doubling(MAX_ROWS):
+            batch = {name: np.repeat(array[:1], size, axis=0) for name, array in row.items()}
+            times = pool.map(_times, [run] * lanes, [batch] * lanes)
+            seconds[size] = statistics.median(one for lane in times for one in lane)
+            if not sizes and _flat(seconds, size):
+                break
+    return seconds if sizes else _enough(seconds)
+
+
+def _doubling(most: int) -> list[int]:
+    return [1 << power for power in range(most.bit_length()) if 1 << power <= most]
+
+
+def _times(run: Callable[[Arrays], object], batch: Arrays) -> list[float]:
+    run(batch)
+    times: list[float] = []
+    while len(times) < _REPEATS or sum(times) < _MEASURE_S:
+        began = time.perf_counter()
+        run(batch)
+        times.append(time.perf_counter() - began)
+    return times
+
+
+def _flat(seconds: Mapping[int, float], size: int) -> bool:
+    """Tell whether larger batches are of no use: this one is slow, or two doublings gained less than 5 %."""
+    before = seconds.get(size // 4)
+    slower = before is not None and size / seconds[size] < 1.05 * (size // 4) / before
+    return (slower and seconds[size] > INLINE_S) or 2 * seconds[size] > SLOWEST_S
+
+
+def _enough(seconds: Mapping[int, float]) -> dict[int, float]:
+    best = _rate(seconds)
+    most = min(size for size, taken in seconds.items() if size / taken >= ENOUGH * best)
+    # So short a batch keeps nobody waiting, and a larger one saves the work around it, which is not measured here.
+    most = max([most, *(size for size, taken in seconds.items() if taken <= INLINE_S)])
+    return {size: taken for size, taken in seconds.items() if size <= most}
+
+
+def _rate(seconds: Mapping[int, float]) -> float:
+    return max(size / taken for size, taken in seconds.items())
