@@ -115,3 +115,18 @@ def test_progress_is_told(run_copy: Path, colour_data: Any) -> None:
     verify.run(VerifyConfig(), exported, colour_data, run_copy / "verify", Listener())
     assert (1000, 1000) in seen
     assert seen[-1] == (64, 64)  # by numpy
+
+
+def test_where_numpy_cannot_run_the_graph_it_is_said_and_held_against_it_only_when_asked(
+    run_copy: Path, colour_data: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> Any:
+        raise IndexError("too many\nindices")
+
+    monkeypatch.setattr("stages.verify.session.ReferenceEvaluator.run", refuse)
+    exported = result.load(result.ExportResult, run_copy)
+    for witness in (None, 5):
+        verified = verify.run(VerifyConfig(witness=witness, budget_s=0), exported, colour_data, run_copy / "verify")
+        assert bool(verified) is (witness is None)
+        check = next(check for check in verified.passport.checks if check.name == "numpy witness")
+        assert check.detail == "onnx's numpy evaluator cannot run the graph (IndexError: too many indices)"
