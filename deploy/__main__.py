@@ -3,8 +3,11 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import NoReturn
 
 from deploy.errors import OnnxwayError, UsageError
+from deploy.server.arguments import add_arguments, from_arguments
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,32 +23,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the list of all options."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {message}; see python -m deploy --help", file=sys.stderr)
+        self.exit(2)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m deploy",
+        usage="python -m deploy [options] [FOLDER ...]",
+        allow_abbrev=False,
         description="Serve verified bundles: Open Inference Protocol v2 over HTTP and gRPC, and pictures on /predict.",
-        epilog="example: python -m deploy runs/lenet_digits/package/bundle --port 8000",
+        epilog="""examples:
+  python -m deploy runs/lenet_digits/package/bundle --port 8000
+  python -m deploy runs/latest --watch 10                        what a new run made is swapped in, if it passes
+  python -m deploy lenet-1 --canary lenet-2=0.1                  a tenth of the requests that name no version
+  python -m deploy lenet-1 --shadow lenet-2=1                    a copy of all requests; how answers differ is counted
+  python -m deploy --repository models --watch 10                what comes, changes and goes in a folder of bundles""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folder", nargs="+", help="a bundle, or a run folder that holds one")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
-    parser.add_argument("--grpc-port", type=int, metavar="PORT", help="serve over gRPC too; 0 takes a free one")
-    parser.add_argument("--repository", metavar="FOLDER", help="bundles that clients may load and unload")
-    parser.add_argument("--provider", choices=["cpu", "cuda"], default="cpu", help="where it runs, strictly")
-    parser.add_argument(
-        "--option", action="append", default=[], metavar="KEY=VALUE", help="provider option; repeatable"
+    parser.add_argument("folder", metavar="FOLDER", nargs="*", help="a bundle, or a run folder that holds one")
+    models = parser.add_argument_group("which models")
+    models.add_argument("--repository", metavar="FOLDER", help="folder of bundles that may be loaded and unloaded")
+    models.add_argument(
+        "--watch", type=float, metavar="SECONDS", help="look so often for other bundles there, and swap them in"
     )
-    parser.add_argument("--variant", default="fp32", help="form of the model (default: %(default)s)")
-    parser.add_argument("--threads", type=int, help="within one run (default: the cores this process may use)")
-    parser.add_argument("--unverified", action="store_true", help="serve even without a passing passport")
-    parser.add_argument(
+    models.add_argument(
+        "--canary", action="append", default=[], metavar="FOLDER=WEIGHT", help="version that gets a share; repeatable"
+    )
+    models.add_argument(
+        "--shadow", action="append", default=[], metavar="FOLDER=SHARE", help="version that gets copies; repeatable"
+    )
+    models.add_argument("--variant", default="fp32", help="form of the model (default: %(default)s)")
+    models.add_argument("--unverified", action="store_true", help="serve even without a passing passport")
+    models.add_argument(
         "--trusted-key", metavar="PEM", help="serve only bundles signed with this public key's other half"
     )
+    running = parser.add_argument_group("on what")
+    running.add_argument("--provider", choices=["cpu", "cuda"], default="cpu", help="where it runs, strictly")
+    running.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", help="provider option; repeatable"
+    )
+    running.add_argument("--threads", type=int, help="within one run (default: the cores this process may use)")
+    add_arguments(parser)
     return parser
 
 
 def _serve(options: argparse.Namespace) -> None:
     provider_options = dict(map(_pair, options.option))
+    server = from_arguments(options)
+    if not options.folder and (options.repository is None or options.watch is None):
+        raise UsageError("no folder: name a bundle, or a folder of bundles to follow: --repository FOLDER --watch 10")
     # Imported here: `--help` and a wrong option answer at once.
     import onnxruntime
 
@@ -60,10 +91,11 @@ def _serve(options: argparse.Namespace) -> None:
         threads=options.threads,
         unverified=options.unverified,
         trusted_key=options.trusted_key,
-        host=options.host,
-        port=options.port,
-        grpc_port=options.grpc_port,
+        options=server,
         repository=options.repository,
+        watch=options.watch,
+        canaries=[share(text, "--canary") for text in options.canary],
+        shadows=[share(text, "--shadow") for text in options.shadow],
     )
 
 
@@ -72,6 +104,15 @@ def _pair(text: str) -> tuple[str, str]:
     if not key or not sign:
         raise UsageError(f"--option {text!r}: expected KEY=VALUE")
     return key, value
+
+
+def share(text: str, option: str) -> tuple[str, float]:
+    """Read what an option says: a folder, and the share of requests that what lies there gets."""
+    folder, _, weight = text.rpartition("=")
+    with suppress(ValueError):
+        if folder and 0 <= float(weight) <= 1:
+            return folder, float(weight)
+    raise UsageError(f"{option} {text!r}: expected a folder, '=' and a share from 0 to 1, like lenet-2=0.1")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,9 @@ Reply = Any
 """An asyncio or a concurrent future, or a `_Whole` that waits for all parts of a large request."""
 
 INLINE_S = 1e-3
-"""A batch that is expected to take no longer runs on the event loop that asked: a thread would cost it more."""
+"""A batch that took no longer when it was measured runs on the event loop that asked: a thread would cost it more."""
+
+_SLOWEST_INLINE_S = 3e-3  # what it may take by now: a machine shared with others is slow on any thread
 
 _LATE = "the deadline passed, or cannot be met any more, while the request was queued; allow more time"
 _clock = time.monotonic
@@ -119,6 +121,8 @@ class Batcher:
         self._turns: set[asyncio.AbstractEventLoop] = set()
         self._process = os.getpid()
         self._closed = False
+        inline = [rows for rows in range(1, latency.max_rows + 1) if latency.total(rows) <= INLINE_S]
+        self._inline_rows = max(inline, default=0)
 
     @property
     def pending_rows(self) -> int:
@@ -234,7 +238,8 @@ class Batcher:
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look at what came to the loop in this turn: run it here when that is quicker, else on the lanes."""
         self._turns.discard(loop)
-        if self._latency.total(self._scheduler.rows) > INLINE_S:
+        rows = self._scheduler.rows
+        if rows > self._inline_rows or self._latency.total(rows) > _SLOWEST_INLINE_S:
             self._dispatch()
             return
         batch = self._next(alone=True)

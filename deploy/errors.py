@@ -5,6 +5,7 @@
       InputError            1   400   a payload or a tensor that the model does not take
         TooLargeError       1   413   a payload over a stated limit
         MediaTypeError      1   415   a Content-Type or Content-Encoding that is not taken here
+      ForbiddenError        1   403   what is not done here, whoever asks
       NotFoundError         1   404   a model, a version, a file or a run that is not there
       UnsupportedError      1   501   a part of a protocol that this server does not speak
       NotReadyError         1   503   the server has not finished loading, or is draining
@@ -48,6 +49,12 @@ class MediaTypeError(InputError):
     """A Content-Type or Content-Encoding that is not taken here."""
 
     status = 415
+
+
+class ForbiddenError(OnnxwayError):
+    """What is not done here, whoever asks."""
+
+    status = 403
 
 
 class NotFoundError(OnnxwayError):

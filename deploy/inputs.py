@@ -35,10 +35,14 @@ _TAKEN = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}
 
 
 class InputKind:
-    """One kind of input: `arrays` makes a batch from a payload, `check` looks at tensors from elsewhere."""
+    """One kind of input: `arrays` makes a batch from a payload, `check` looks at tensors from elsewhere.
+
+    `max_pixels` is what a picture may have.
+    """
 
     def __init__(self, signature: Signature) -> None:
         self.signature = signature
+        self.max_pixels = MAX_PIXELS
         self._plain = _Plain(signature.tensors[0]) if len(signature.tensors) == 1 else None
 
     def is_batch(self, payload: object) -> bool:
@@ -172,7 +176,7 @@ class ImageInput(InputKind):
         """Return uint8 (N, H, W, C), N = 1 for a single picture."""
         if self.is_batch(payload):
             return {self._name: cast(Array, payload)}
-        return {self._name: decode_image(payload, self._channels)[None]}
+        return {self._name: decode_image(payload, self._channels, max_pixels=self.max_pixels)[None]}
 
 
 class TensorsInput(InputKind):

@@ -10,6 +10,7 @@ from itertools import accumulate
 
 WEIGHT = 0.2  # of a new observation
 STEP = 0.5  # an observation further than this share from what was predicted counts as this far: a stall is no trend
+FORGET = 0.02  # of what a size is believed to be worse than at first, by each batch of another size
 STALE = 0.05  # plans are made anew when a latency has moved by more than this share
 MARGIN = 0.05  # a batch is split only if that saves more than this share: less is noise
 
@@ -27,6 +28,7 @@ class LatencyTable:
         self.fixed = fixed
         self._sizes = sorted(seconds)
         self._seconds = list(accumulate((seconds[size] for size in self._sizes), max))
+        self._first_seconds = tuple(self._seconds)
         self.max_rows = self._sizes[-1]
         self._plan()
 
@@ -58,12 +60,20 @@ class LatencyTable:
         return full * self._cost[self.max_rows] + self._cost[rest]
 
     def observe(self, rows: int, seconds: float) -> None:
-        """Take in what a batch of `rows` really took; the buckets on both sides of it move, and push others along."""
+        """Take in what a batch of `rows` really took; the buckets on both sides of it move, and push others along.
+
+        A size that looked slow is not used, and nothing more would be heard of it: what it was believed to be slower
+        than in proportion to the first measurement is slowly forgotten, so that it is tried again.
+        """
         change = min(max(seconds / self.predict(rows) - 1, -STEP), STEP)
         high = bisect_left(self._sizes, rows)
         low = high if self.fixed or high == 0 or self._sizes[high] == rows else high - 1
         for at in {low, high}:
             self._seconds[at] *= 1 + WEIGHT * change
+        pace = self._seconds[high] / self._first_seconds[high]
+        for at, first in enumerate(self._first_seconds):
+            if at not in (low, high) and self._seconds[at] > pace * first:
+                self._seconds[at] -= FORGET * (self._seconds[at] - pace * first)
         below, above = self._seconds[: low + 1], self._seconds[high:]
         self._seconds[: low + 1] = [min(one, below[-1]) for one in below]
         self._seconds[high:] = [max(one, above[0]) for one in above]

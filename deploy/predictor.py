@@ -15,7 +15,7 @@ from deploy import bundle, expiry, files, samples
 from deploy.arrays import Array
 from deploy.bundle import Bundle, Signature, TensorSpec
 from deploy.errors import BundleError, InputError, OnnxwayError, UsageError
-from deploy.inputs import InputKind, input_kind
+from deploy.inputs import MAX_PIXELS, InputKind, input_kind
 from deploy.outputs import OutputKind, Result, output_kind
 from deploy.passport import Check, Passport
 from deploy.providers import Provider, Session, Threads, open_session
@@ -70,6 +70,7 @@ class Predictor:
         replayed: tuple[Check, ...] = (),
         *,
         threads: Threads = "auto",
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         manifest = source.manifest
         self._source = source
@@ -80,6 +81,7 @@ class Predictor:
         self._process = os.getpid()
         taken, answered = tensors_of(source)
         self._input: InputKind = input_kind(taken)
+        self._input.max_pixels = max_pixels
         self._output: OutputKind = output_kind(answered)
         self.info = Info(
             name=manifest.name,
@@ -109,6 +111,7 @@ class Predictor:
         replay: bool = True,
         unverified: bool = False,
         trusted_key: Path | str | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> Self:
         """Load a bundle (or the bundle of a run folder), check it, and open it strictly on `provider`.
 
@@ -119,6 +122,7 @@ class Predictor:
         replay              run the golden samples and compare; only where the bundle was certified may one go without
         unverified          take a model without a passing passport, or one that does not hold here, with a warning
         trusted_key         public key (PEM): take only a bundle that was signed with its private half
+        max_pixels          that a picture may have, by its header
 
         Raises `NotFoundError`, `BundleError`, `ProviderError` or `UsageError`, each with what to do next.
         """
@@ -139,7 +143,7 @@ class Predictor:
         require_tensors(source, session)
         _require_certified(source, variant, session, replay=replay, unverified=unverified)
         replayed = samples.replay(session.run, golden, passport) if golden else ()
-        return cls(source, session, variant, replayed, threads=threads)
+        return cls(source, session, variant, replayed, threads=threads, max_pixels=max_pixels)
 
     def predict(self, payload: object) -> Any:
         """Return the result for one payload, or a list of results for a batch array.

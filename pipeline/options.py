@@ -68,6 +68,23 @@ trusted_key = click.option(
 )
 
 
+def foreign(command: F) -> F:
+    """Add the options that say what an ONNX file from elsewhere is judged against, and on what."""
+    file = click.Path(dir_okay=False, path_type=Path)
+    for option in (
+        click.option(
+            "--inputs", metavar="SPEC|NPZ", help="Rows for an ONNX file: rows.npz, or NAME=SIZE,SIZE:LOW..HIGH."
+        ),
+        click.option("--against", type=file, help="Judge an ONNX file against another."),
+        click.option("--weights", type=file, help="Weights for --torch."),
+        click.option(
+            "--torch", metavar="MODULE:NAME", help="Judge an ONNX file against this module (or a builder of it)."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def example(*lines: str) -> str:
     """Return the end of a help text: commands that can be copied."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

@@ -17,6 +17,8 @@ from stages.result import VerifyResult
 
 if TYPE_CHECKING:
     from deploy.providers import Provider
+    from stages.verify.certify import Verdict
+    from stages.verify.foreign import Subject
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,12 @@ class Foreign:
 
     def __bool__(self) -> bool:
         return any(value is not None for value in (self.torch, self.weights, self.against, self.inputs, self.out))
+
+    def subject(self, path: Path) -> "Subject":
+        """Open an ONNX file with what it is held against."""
+        from stages.verify import foreign
+
+        return foreign.subject(path, foreign.Sources(self.torch, self.weights, self.against, self.inputs))
 
 
 @dataclass(frozen=True)
@@ -63,27 +71,24 @@ def stage_settings(settings: tuple[str, ...], providers: tuple[str, ...], budget
 
 def model(path: Path, foreign: Foreign, settings: tuple[str, ...]) -> tuple[Passport, Path]:
     """Judge an ONNX file from elsewhere; return its passport and the folder with what was found."""
-    from stages import report
     from stages.settings import apply
-    from stages.verify.foreign import verify_file
 
     out = foreign.out or Path(f"verify-{path.stem}")
     config = apply(_Configs(), settings).verify
-    observer = Console()
-    found = verify_file(
-        path,
-        torch=foreign.torch,
-        weights=foreign.weights,
-        against=foreign.against,
-        inputs=foreign.inputs,
-        config=config,
-        out=out,
-        observer=observer,
-    )
-    report.write_verdict(path.name, found.passport, out)
-    for line in verdict.lines(found.passport, path.name):
+    return judge(foreign.subject(path), config, out).passport, out
+
+
+def judge(subject: "Subject", config: VerifyConfig, out: Path) -> "Verdict":
+    """Judge an ONNX file that was opened: leave what is found in `out`, and say the verdict."""
+    from stages import report
+    from stages.verify import foreign
+
+    observer, name = Console(), subject.model.name
+    found = foreign.verify(subject, config, out, observer)
+    report.write_verdict(name, found.passport, out)
+    for line in verdict.lines(found.passport, name):
         observer.say(line)
-    return found.passport, out
+    return found
 
 
 def served(
@@ -114,11 +119,11 @@ def run(
     return result.load(VerifyResult, folder).passport, folder
 
 
-def require(passport: Passport | Recertification, where: Path) -> None:
-    """Raise `VerdictError` for a failing verdict, so that the command exits with 1."""
+def require(passport: Passport | Recertification, where: Path, more: str = "") -> None:
+    """Raise `VerdictError` for a failing verdict, so that the command exits with 1; `more` is what that entails."""
     if not passport:
         names = ", ".join(check.name for check in passport.failures())
-        raise VerdictError(f"verification failed: {names}; see {where}", where)
+        raise VerdictError(f"verification failed: {names}; {f'{more}; ' if more else ''}see {where}", where)
 
 
 def reject_foreign(foreign: Foreign, reference: str | None) -> None:

@@ -2,17 +2,21 @@
 
 import importlib.util
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.errors import OnnxwayError
+from deploy.server.options import ServerOptions
 
 if TYPE_CHECKING:
+    from deploy.batcher import Batcher
     from deploy.providers import Provider
+    from deploy.server.watch import Source
 
 
 def serve_bundles(
-    folders: Sequence[Path | str],
+    folders: "Sequence[Source]",
     provider: "Provider" = "cpu",
     *,
     variant: str = "fp32",
@@ -20,25 +24,37 @@ def serve_bundles(
     threads: int | None = None,
     unverified: bool = False,
     trusted_key: Path | str | None = None,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    grpc_port: int | None = None,
+    options: ServerOptions | None = None,
     repository: Path | str | None = None,
+    watch: float | None = None,
+    canaries: "Sequence[tuple[Source, float]]" = (),
+    shadows: "Sequence[tuple[Source, float]]" = (),
 ) -> None:
     """Load bundles as `Predictor.load` does and serve them, each under its name, until SIGTERM or Ctrl-C.
 
-    grpc_port     serve the protocol over gRPC too, on this port
-    repository    a folder of bundles that clients may load and unload; give one only where clients are trusted to
+    folders       bundles or run folders; a function is asked, and with `watch` again and again
+    options       addresses, limits, security, records
+    repository    a folder of bundles that may be loaded and unloaded
+    watch         look every so many seconds whether something else lies there, in `repository` too, and swap it in
+    canaries      bundles with the share (0 to 1) of their model's requests that they get, if these name no version
+    shadows       bundles with the share of their model's requests that they get a copy of; nobody gets their answers
     """
     _require("serve", "starlette", "httptools", "orjson")
-    if grpc_port is not None:
+    options = options or ServerOptions()
+    options.require_control(repository)
+    if options.grpc_port is not None:
         _require("grpc", "grpc", "google.protobuf")
+    from deploy.batching import Limits
     from deploy.predictor import Predictor
+    from deploy.server import events
     from deploy.server.dataplane import DataPlane
+    from deploy.server.lifecycle import Lifecycle, Place
     from deploy.server.repository import Repository
+    from deploy.server.routing import Share
     from deploy.server.serve import serve
+    from deploy.warmup import Serving
 
-    def load(folder: Path | str) -> Predictor:
+    def load(folder: Path | str, threads: int | None = threads) -> Predictor:
         return Predictor.load(
             folder,
             provider,
@@ -47,18 +63,27 @@ def serve_bundles(
             threads=threads,
             unverified=unverified,
             trusted_key=trusted_key,
+            max_pixels=options.max_pixels,
         )
 
-    shelf = Repository(repository, load) if repository is not None else None
-    dataplane = DataPlane(repository=shelf, scheduler=Predictor.warm_up)
-    for folder in folders:
-        dataplane.add(load(folder))
-    beside = []
-    if grpc_port is not None:
-        from deploy.server.grpc import GrpcServer
+    def schedule(predictor: Predictor) -> "Batcher":
+        return predictor.warm_up(Serving(limits=Limits(rows=options.max_queue)))
 
-        beside.append(GrpcServer(dataplane, host=host, port=grpc_port))
-    serve(dataplane, host=host, port=port, beside=beside)
+    shelf = Repository(repository, load) if repository is not None else None
+    dataplane = DataPlane(repository=shelf, scheduler=schedule, max_body=options.max_body, max_rows=options.max_rows)
+    places = [Place(folder) for folder in folders]
+    places += [Place(folder, share=Share(share)) for folder, share in canaries]
+    places += [Place(folder, share=Share(share), shadow=True) for folder, share in shadows]
+    lifecycle = Lifecycle(
+        dataplane,
+        load,
+        places,
+        load_shadow=partial(load, threads=threads or 1),  # one core: the others are for those who wait
+        repository=None if shelf is None else shelf.folder,
+        watch_s=watch,
+    )
+    events.show(options.log_level)
+    serve(dataplane, options, beside=[lifecycle])  # the others answer that they are live while it loads
 
 
 def _require(extra: str, *modules: str) -> None:

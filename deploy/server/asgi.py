@@ -21,6 +21,9 @@ Application = Callable[
     [MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
 ]
 
+EXTENSION = "onnxway"
+"""What the application may find of the front in `extensions`: the `request`, to say how long its inference took."""
+
 _WITHOUT_BODY = frozenset({204, 304})
 _OWN = frozenset({b"connection", b"transfer-encoding", b"date"})  # headers that the connection writes
 _VERSION = {"version": "3.0", "spec_version": "2.3"}
@@ -93,6 +96,7 @@ class Exchange:
             "client": connection.address("peername"),
             "server": connection.address("sockname"),
             "state": state.copy(),
+            "extensions": {EXTENSION: {"request": request}},
         }
 
     async def _receive(self) -> Message:

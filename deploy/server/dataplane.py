@@ -1,6 +1,7 @@
 """What the server does, without a transport: REST and gRPC are thin shells over this."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,8 @@ from deploy.server.model_config import model_config
 from deploy.server.models import Models, Run, Served
 from deploy.server.protocol import InferRequest
 from deploy.server.repository import Repository
+from deploy.server.routing import Share
+from deploy.server.shadow import Shadow
 from deploy.server.statistics import Timing
 from deploy.server.wire import Wire
 
@@ -50,6 +53,7 @@ class DataPlane:
 
     workers       threads; default: the cores this process may use
     max_body      bytes of a request's body, as it came and decompressed
+    max_rows      rows of one request
     repository    where `load` finds models; without one they are what `add` was given
     scheduler     makes a batcher for each model that comes without one
     """
@@ -59,25 +63,49 @@ class DataPlane:
         *,
         workers: int | None = None,
         max_body: int = MAX_BODY,
+        max_rows: int = protocol_http.MAX_ROWS,
         repository: Repository | None = None,
         scheduler: "Callable[[Predictor], Batcher] | None" = None,
     ) -> None:
-        self.max_body = max_body
+        self.bounds = protocol_http.Bounds(max_body, max_rows)
         self.models = Models()
+        self.shadows: dict[str, list[Shadow]] = {}
+        self.loading = False
         self._repository = repository
         self._scheduler = scheduler
         self._threads = ThreadPoolExecutor(workers or usable_cores(), thread_name_prefix="onnxway")
         self._loading = asyncio.Lock()
         self._closed = self._draining = False
 
-    def add(self, predictor: Predictor, run: "Run | Batcher | None" = None, *, replace: bool = False) -> None:
+    def add(
+        self,
+        predictor: Predictor,
+        run: "Run | Batcher | None" = None,
+        *,
+        replace: bool = False,
+        instead_of: Served | None = None,
+        share: Share | None = None,
+    ) -> None:
         """Serve a model under its name and version; `replace` retires the one that has them.
 
-        run    a batcher (closed with its predictor) or a function, in the place of a run for each request on its own
+        run           a batcher (closed with its predictor) or a function; else what `schedule` gives, or a run for each
+                      request on its own
+        instead_of    retire this one, whatever version it is
+        share         of the requests that name no version, for a canary
         """
-        if run is None and self._scheduler is not None:
-            run = self._scheduler(predictor)
-        self.models.add(Served(predictor, run or partial(self._in_thread, predictor.infer)), replace=replace)
+        run = run or self.schedule(predictor) or partial(self._in_thread, predictor.infer)
+        served = Served(predictor, run, share=share, release=self._release)
+        self.models.add(served, replace=replace, instead_of=instead_of)
+
+    def schedule(self, predictor: Predictor) -> "Batcher | None":
+        """Return a batcher for a model, warmed up, if there is a scheduler; it takes its time."""
+        return self._scheduler(predictor) if self._scheduler else None
+
+    def shadow(self, predictor: Predictor, share: Share) -> Shadow:
+        """Ask a model, whose answers nobody gets, what a share of requests asked the one of its name."""
+        shadow = Shadow(predictor, share, lambda: any(served.active for served in self.models))
+        self.shadows.setdefault(predictor.info.name, []).append(shadow)
+        return shadow
 
     def drain(self) -> None:
         """Say from now on that the server is not ready; requests are still answered until `close`."""
@@ -89,10 +117,17 @@ class DataPlane:
         self._threads.shutdown()
         for served in self.models:
             served.retire()
+        for shadow in itertools.chain(*self.shadows.values()):
+            shadow.close()
 
     def ready(self) -> bool:
-        """Return whether inference requests are answered."""
-        return bool(self.models) and not self._closed and not self._draining
+        """Return whether inference requests are answered: all models are there, and it is not the end."""
+        return bool(self.models) and not (self.loading or self._closed or self._draining)
+
+    def model_ready(self, name: str, version: str | None = None) -> bool:
+        """Return whether inference requests to a model are answered, and will be; `NotFoundError`."""
+        self.model(name, version)
+        return not self._draining
 
     def metadata(self) -> dict[str, Any]:
         """Return name, version and extensions of the server."""
@@ -102,7 +137,22 @@ class DataPlane:
         """Return a model by name, and version or else its newest; without a name, the only one that is served."""
         if self._closed:
             raise NotReadyError("the server is shutting down; ask another one")
+        if self.loading and (name is None or name not in self.models):
+            raise NotReadyError("models are still being loaded; ask again when /v2/health/ready says so")
         return self.models.get(name, version)
+
+    def route(self, name: str | None = None, version: str | None = None) -> Served:
+        """Return who is to answer a request, as `model` does, but canaries get their shares. To be used in a `with`."""
+        self.model(name, version)
+        return self.models.route(name, version)
+
+    def answered(self, served: Served, request: InferRequest, outputs: Mapping[str, Array], timing: Timing) -> None:
+        """Count a request that is about to be answered, and let shadows have a copy of it."""
+        served.statistics.succeeded(request.rows, timing)
+        if self.shadows and served.share is None and not self._draining:
+            info = served.predictor.info
+            for shadow in self.shadows.get(info.name, ()):
+                shadow.offer(info, request.arrays, outputs)
 
     def model_metadata(self, name: str, version: str | None = None) -> dict[str, Any]:
         """Return the model's versions and tensors, and under `parameters` what is particular to a bundle."""
@@ -126,7 +176,7 @@ class DataPlane:
 
     def model_config(self, name: str, version: str | None = None) -> dict[str, Any]:
         """Return the model in the words of Triton's model configuration."""
-        return model_config(self.model(name, version).predictor.info, protocol_http.MAX_ROWS)
+        return model_config(self.model(name, version).predictor.info, self.bounds.rows)
 
     def statistics(self, name: str | None = None, version: str | None = None) -> dict[str, Any]:
         """Return what one model has done since it was loaded (all its versions, unless one is named), or all models."""
@@ -157,7 +207,7 @@ class DataPlane:
             raise UnsupportedError("parameters: models are loaded as their bundles are; send none")
         async with self._loading:
             for predictor in await self._in_thread(repository.load, name):
-                run = await self._in_thread(self._scheduler, predictor) if self._scheduler else None  # takes its time
+                run = await self._in_thread(self.schedule, predictor)
                 self.add(predictor, run, replace=True)
 
     async def unload(self, name: str) -> None:
@@ -182,13 +232,13 @@ class DataPlane:
         timing = Timing()
         served: Served | None = None
         try:
-            served = self.model(name, version)
-            predictor, timing.info = served.predictor, served.predictor.info
-            heavy = protocol_http.is_heavy(headers, body)
-            request = await self.somewhere(heavy, protocol_http.read, headers, body, predictor, self.limits)
-            timing.lap("decode")
-            outputs = await self.infer(served, request, timing)
-            timing.lap("infer")
+            with self.route(name, version) as served:
+                predictor, timing.info = served.predictor, served.predictor.info
+                heavy = protocol_http.is_heavy(headers, body)
+                request = await self.somewhere(heavy, protocol_http.read, headers, body, predictor, self.bounds)
+                timing.lap("decode")
+                outputs = await self.infer(served, request, timing)
+                timing.lap("infer")
             heavy = protocol_http.writes_much(outputs, request, headers)
             accepted = headers.get("accept-encoding", "")
             wire = await self.somewhere(heavy, protocol_http.write, outputs, request, accepted, timing)
@@ -200,29 +250,38 @@ class DataPlane:
                 return protocol_http.known_error(error, timing)
             _log.exception("model %s", name)
             return protocol_http.error_wire(500, INTERNAL, timing=timing)
-        served.statistics.succeeded(request.rows, timing)
+        self.answered(served, request, outputs, timing)
         return protocol_http.timed(wire, timing)
 
     async def predict(
-        self, payload: payloads.Payload, name: str | None = None, version: str | None = None
-    ) -> tuple[dict[str, Any], Served, Timing]:
-        """Answer a payload as an application holds it with its typed result, or a list of them for a batch."""
-        timing = Timing()
-        served = self.model(name, version)
+        self,
+        payload: payloads.Payload,
+        name: str | None = None,
+        version: str | None = None,
+        timing: Timing | None = None,
+    ) -> tuple[dict[str, Any], Timing]:
+        """Answer a payload as an application holds it with its typed result, or a list of them for a batch.
+
+        timing    is told how long it took, also when it fails; by default a new one
+        """
+        timing = timing or Timing()
+        served = self.route(name, version)
         predictor, info = served.predictor, served.predictor.info
+        timing.info = info
         try:
-            reading = await self._in_thread(payloads.read, payload, predictor, self.max_body)
-            timing.lap("decode")
-            outputs = await self.infer(served, reading.request)
-            timing.lap("infer")
+            with served:
+                reading = await self._in_thread(payloads.read, payload, predictor, self.bounds)
+                timing.lap("decode")
+                outputs = await self.infer(served, reading.request, timing)
+                timing.lap("infer")
             results = await self._in_thread(payloads.results, outputs, predictor)
             timing.lap("encode")
-        except Exception:
-            served.statistics.failed(timing)
+        except Exception as error:
+            served.statistics.failed(timing, error)
             raise
-        served.statistics.succeeded(reading.request.rows, timing)
+        self.answered(served, reading.request, outputs, timing)
         answer = {"results": results} if reading.is_batch else results[0]
-        return {"model_name": info.name, "model_version": info.version, **answer}, served, timing
+        return {"model_name": info.name, "model_version": info.version, **answer}, timing
 
     async def somewhere(self, heavy: bool, function: Callable[..., T], *arguments: Any) -> T:
         """Call a function on a thread if it takes long, and else here: handing over costs more than a small one."""
@@ -230,6 +289,13 @@ class DataPlane:
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+    def _release(self, close: Callable[[], None]) -> None:
+        """Close a model where it keeps no event loop waiting; at the end here, because somebody waits for it."""
+        if self._closed:
+            close()
+        else:
+            self._threads.submit(close)
 
     def _require_repository(self) -> Repository:
         if self._repository is None:

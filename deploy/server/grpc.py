@@ -1,8 +1,9 @@
 """The data plane over gRPC: inference.GRPCInferenceService, for the protocol's clients and for Triton's.
 
-Statuses follow the classes of `deploy.errors`: INVALID_ARGUMENT for 400 and 415, NOT_FOUND, RESOURCE_EXHAUSTED for 413,
-UNIMPLEMENTED for 501, UNAVAILABLE for 503, DEADLINE_EXCEEDED for 504, INTERNAL for the rest. A deadline that the client
-sets on the call counts as the request's timeout, and a call that is cancelled cancels what runs for it.
+Statuses follow the classes of `deploy.errors`: INVALID_ARGUMENT for 400 and 415, UNAUTHENTICATED without a key,
+PERMISSION_DENIED for 403, NOT_FOUND, RESOURCE_EXHAUSTED for 413, UNIMPLEMENTED for 501, UNAVAILABLE for 503,
+DEADLINE_EXCEEDED for 504, INTERNAL for the rest. A deadline that the client sets on the call counts as the request's
+timeout, and a call that is cancelled cancels what runs for it.
 """
 
 import logging
@@ -12,9 +13,11 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from deploy.errors import NotFoundError, NotReadyError, OnnxwayError
+from deploy.errors import ForbiddenError, NotFoundError, NotReadyError, OnnxwayError
 from deploy.server import grpc_tensors
+from deploy.server.access import FORBIDDEN, ApiKeys
 from deploy.server.dataplane import INTERNAL, DataPlane
+from deploy.server.grpc_access import KeyInterceptor
 from deploy.server.grpc_messages import SERVICE, message
 from deploy.server.models import Served
 from deploy.server.protocol_http import DIGEST_HEADER, retry_after
@@ -22,6 +25,7 @@ from deploy.server.statistics import Timing
 
 _STATUS = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
+    403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
     415: grpc.StatusCode.INVALID_ARGUMENT,
@@ -37,12 +41,16 @@ _log = logging.getLogger(__name__)
 
 Context = Any  # grpc.aio.ServicerContext, which has no types
 
+Trace = Callable[[Timing, Context, int], None]
+"""Is told of each inference when it has ended, with HTTP's status for it."""
+
 
 class GrpcServer:
     """The service on a port of its own; `start` and `stop` belong to the event loop of the data plane.
 
-    `port` 0 takes a free one; `port` says which after `start`. Messages are bounded by the data plane's `max_body`.
-    `credentials` (`grpc.ssl_server_credentials`) for TLS.
+    `port` 0 takes a free one; `port` says which after `start`. Messages are bounded by the data plane's bounds.
+    `credentials` (`grpc.ssl_server_credentials`) for TLS; `keys`, of which each call must have one; without `control`
+    models may not be loaded and unloaded here. `trace` hears of each inference. `where` says where it answers.
     """
 
     def __init__(
@@ -52,23 +60,35 @@ class GrpcServer:
         host: str = "127.0.0.1",
         port: int = 8001,
         credentials: grpc.ServerCredentials | None = None,
+        keys: ApiKeys | None = None,
+        control: bool = True,
+        trace: Trace | None = None,
     ) -> None:
         self._dataplane = dataplane
         self._host = f"[{host}]" if ":" in host else host
         self.port = port
         self._credentials = credentials
+        self._interceptors = [KeyInterceptor(keys)] if keys is not None else []
+        self._control = control
+        self._trace = trace
         self._server: grpc.aio.Server | None = None
+
+    @property
+    def where(self) -> str:
+        """Return where it answers, in words."""
+        return f"gRPC on {self._host}:{self.port}"
 
     async def start(self) -> None:
         """Begin to answer; `OnnxwayError` when the address cannot be had."""
         server = grpc.aio.server(
+            interceptors=self._interceptors,
             options=[
-                ("grpc.max_receive_message_length", self._dataplane.max_body),
+                ("grpc.max_receive_message_length", self._dataplane.bounds.body),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),  # else a second server would take half of the calls unnoticed
-            ]
+            ],
         )
-        server.add_generic_rpc_handlers((_handlers(_Service(self._dataplane)),))
+        server.add_generic_rpc_handlers((_handlers(_Service(self._dataplane, self._control, self._trace)),))
         address = f"{self._host}:{self.port}"
         try:
             if self._credentials is None:
@@ -91,8 +111,10 @@ class GrpcServer:
 class _Service:
     """One method for each of the service's, from a request to the fields of its response."""
 
-    def __init__(self, dataplane: DataPlane) -> None:
+    def __init__(self, dataplane: DataPlane, control: bool, trace: Trace | None) -> None:
         self._dataplane = dataplane
+        self._control = control
+        self._trace = trace
 
     async def server_live(self, _: Any) -> dict[str, Any]:
         return {"live": True}
@@ -102,10 +124,9 @@ class _Service:
 
     async def model_ready(self, request: Any) -> dict[str, Any]:
         try:
-            self._dataplane.model(request.name, request.version)
+            return {"ready": self._dataplane.model_ready(request.name, request.version)}
         except (NotFoundError, NotReadyError):  # a question with an answer: clients poll it
             return {"ready": False}
-        return {"ready": True}
 
     async def server_metadata(self, _: Any) -> dict[str, Any]:
         return self._dataplane.metadata()
@@ -125,33 +146,52 @@ class _Service:
         return {"models": await self._dataplane.index(ready=request.ready)}
 
     async def repository_model_load(self, request: Any) -> dict[str, Any]:
+        self._require_control()
         await self._dataplane.load(request.model_name, request.parameters)
         return {}
 
     async def repository_model_unload(self, request: Any) -> dict[str, Any]:
+        self._require_control()
         await self._dataplane.unload(request.model_name)
         return {}
 
     async def infer(self, request: Any, context: Context) -> Any:
         """Answer a `ModelInferRequest`; raises what `DataPlane.infer` does."""
         timing = Timing()
+        if self._trace is None:
+            return await self._infer(request, context, timing)
+        status = 200
+        try:
+            return await self._infer(request, context, timing)
+        except Exception as error:
+            status = error.status if isinstance(error, OnnxwayError) else 500
+            raise
+        finally:
+            self._trace(timing, context, status)
+
+    def _require_control(self) -> None:
+        if not self._control:
+            raise ForbiddenError(FORBIDDEN)
+
+    async def _infer(self, request: Any, context: Context, timing: Timing) -> Any:
         served: Served | None = None
         left = context.time_remaining()
         try:
-            served = self._dataplane.model(request.model_name, request.model_version)
-            predictor = served.predictor
-            heavy = request.ByteSize() > _LARGE and not request.raw_input_contents
-            asked = await self._dataplane.somewhere(heavy, grpc_tensors.read, request, predictor, left)
-            timing.lap("decode")
-            outputs = await self._dataplane.infer(served, asked)
-            timing.lap("infer")
+            with self._dataplane.route(request.model_name, request.model_version) as served:
+                predictor, bounds = served.predictor, self._dataplane.bounds
+                timing.info = predictor.info
+                heavy = request.ByteSize() > _LARGE and not request.raw_input_contents
+                asked = await self._dataplane.somewhere(heavy, grpc_tensors.read, request, predictor, bounds, left)
+                timing.lap("decode")
+                outputs = await self._dataplane.infer(served, asked, timing)
+                timing.lap("infer")
             response = grpc_tensors.write(outputs, asked, predictor.info)
             timing.lap("encode")
-        except Exception:
+        except Exception as error:
             if served is not None:
-                served.statistics.failed(timing)
+                served.statistics.failed(timing, error)
             raise
-        served.statistics.succeeded(asked.rows, timing)
+        self._dataplane.answered(served, asked, outputs, timing)
         context.set_trailing_metadata(
             ((DIGEST_HEADER.lower(), predictor.info.digest), ("server-timing", timing.header()))
         )

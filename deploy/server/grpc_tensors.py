@@ -12,7 +12,7 @@ from deploy.predictor import Info, Predictor
 from deploy.server import protocol, protocol_binary, protocol_json
 from deploy.server.grpc_messages import message
 from deploy.server.protocol import CODES, DATATYPES, InferRequest
-from deploy.server.protocol_http import check
+from deploy.server.protocol_http import Bounds, check
 
 _CONTENTS = {
     "bool": "bool_contents",
@@ -32,7 +32,7 @@ _CONTENTS = {
 _Response = message("ModelInferResponse")
 
 
-def read(request: Any, predictor: Predictor, left_s: float | None = None) -> InferRequest:
+def read(request: Any, predictor: Predictor, bounds: Bounds, left_s: float | None = None) -> InferRequest:
     """Return a checked request for a `ModelInferRequest`; `InputError` and its kin.
 
     `left_s` is what the call's own deadline leaves: the sooner of it and the parameter `timeout` counts.
@@ -58,7 +58,7 @@ def read(request: Any, predictor: Predictor, left_s: float | None = None) -> Inf
         priority=protocol.read_priority(_parameter(request, "priority")),
         timeout_s=min((time for time in (timeout, left_s) if time is not None), default=None),
     )
-    check(made, predictor)
+    check(made, predictor, bounds)
     return made
 
 

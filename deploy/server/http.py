@@ -8,18 +8,18 @@ import asyncio
 import socket
 import ssl
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from deploy.server.asgi import Application, Lifespan, State
 from deploy.server.http_answer import Ends
 from deploy.server.http_connection import Connection
-from deploy.server.http_house import Infer
+from deploy.server.http_house import Guard, Infer, Observer
 from deploy.server.http_limits import Limits
 from deploy.server.http_log import AccessLog
-
-BACKLOG = 2048
-"""Connections that the kernel holds for the server before it takes them."""
+from deploy.server.http_reader import Heads
+from deploy.server.sockets import BACKLOG
 
 DRAIN_IDLE_S = 1.0
 """While draining, how long a connection without a request stays: what was sent at that moment is answered."""
@@ -31,6 +31,8 @@ class Front:
     infer         answers `POST /v2/models/{m}[/versions/{v}]/infer`
     app           answers everything else; its lifespan is run
     access_log    a line of JSON for each request on stderr (`AccessLog`)
+    guard         refuses requests by their heads
+    observers     who else is told of each request that was answered
     tls           an `ssl.SSLContext` for HTTPS
     """
 
@@ -42,20 +44,25 @@ class Front:
         limits: Limits | None = None,
         access_log: bool = False,
         tls: ssl.SSLContext | None = None,
+        guard: Guard | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.infer = infer
         self.app = app
         self.limits = limits or Limits()
         self.ends = Ends()
+        self.heads: Heads = {}
         self.connections: set[Connection] = set()
         self.buffered = 0
         self.draining = False
         self.now = 0.0
         self.idle_s = self.limits.idle_s
         self.state: State = {}
-        self.log: AccessLog | None = None
+        self.guard = guard
+        self.observers = observers
         self.loop: asyncio.AbstractEventLoop
         self._access_log = access_log
+        self._log: AccessLog | None = None
         self.tls = tls
         self._lifespan = Lifespan(app)
         self._empty = asyncio.Event()
@@ -68,7 +75,9 @@ class Front:
         self.loop = asyncio.get_running_loop()
         await self._lifespan.start()
         self.state = self._lifespan.state
-        self.log = AccessLog(self.loop) if self._access_log else None
+        if self._access_log:
+            self._log = AccessLog(self.loop)
+            self.observers = (*self.observers, self._log)
         self._tick()
         self._listener = listener.dup()
         self._listener.setblocking(False)
@@ -116,8 +125,8 @@ class Front:
         await self._lifespan.stop()
         if self._timer is not None:
             self._timer.cancel()
-        if self.log is not None:
-            self.log.flush()
+        if self._log is not None:
+            self._log.flush()
 
     def abort(self) -> None:
         """Break off all connections."""

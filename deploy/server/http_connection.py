@@ -79,7 +79,7 @@ class Connection(asyncio.Protocol):
         """Read what came."""
         reader = self._reader
         if reader is None:
-            reader = self._reader = Reader(self, self._house.limits)
+            reader = self._reader = Reader(self, self._house.limits, self._house.heads)
         if reader.deaf:
             reader.cut = True
             return
@@ -129,9 +129,14 @@ class Connection(asyncio.Protocol):
 
     def head_came(self, request: Request) -> None:
         """Put a request into the queue; what is too much for it is left to be sent again on another connection."""
-        if self._house.log is not None:
+        house = self._house
+        if house.observers:
             request.started_at = time.perf_counter()
-        if len(self._queue) >= self._house.limits.pipelined:
+        if house.guard is not None and (refused := house.guard(request)) is not None:
+            assert self._reader is not None
+            self._reader.refuse(refused)
+            return
+        if len(self._queue) >= house.limits.pipelined:
             assert self._reader is not None
             self._reader.stop()
             self._queue[-1].keep_alive = False
@@ -321,20 +326,21 @@ class Connection(asyncio.Protocol):
             _log.exception("an answer to %r cannot be written", request.target)
             wire = INTERNAL
             head = wire_head(wire, self.end(request))
+        request.timing = wire.timing
         body = [] if request.method == "HEAD" else wire.body
-        if len(body) == 1 and len(body[0]) <= _SMALL:
-            self._transport.write(b"".join((head, body[0])))  # one small write is cheaper than two parts
+        if sum(map(len, body)) <= _SMALL:
+            self._transport.write(b"".join((head, *body)))  # one small write is cheaper than its parts
         else:
             self._transport.writelines([head, *body])
-        self.answered(request, wire.status, 0 if self._house.log is None or not body else wire.length)
+        self.answered(request, wire.status, wire.length if self._house.observers and body else 0)
 
     def _settle(self, request: Request, status: int, sent: int) -> None:
         """Close the books on a request."""
         request.settled = True
         self._house.buffered -= request.body.total
-        if self._house.log is not None:
+        for observer in self._house.observers:
             peer = self.address("peername")
-            self._house.log.add(request, peer[0] if peer else "", status, sent)
+            observer.add(request, peer[0] if peer else "", status, sent)
 
     # Time
 

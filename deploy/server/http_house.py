@@ -2,20 +2,31 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from deploy.server.asgi import Application, State
 from deploy.server.http_answer import Ends
 from deploy.server.http_limits import Limits
-from deploy.server.http_log import AccessLog
+from deploy.server.http_reader import Heads
+from deploy.server.http_request import Request
 from deploy.server.wire import Wire
+
+Guard = Callable[[Request], Wire | None]
+"""A request, of which the head is there, to the answer that refuses it, or None."""
 
 if TYPE_CHECKING:
     from deploy.server.http_connection import Connection
 
 Infer = Callable[[str, str | None, Mapping[str, str], bytes], Awaitable[Wire]]
 """Model name, version, headers (lower-case names) and body to an answer: `DataPlane.infer_wire`."""
+
+
+class Observer(Protocol):
+    """What hears of each request that was answered."""
+
+    def add(self, request: Request, client: str, status: int, sent: int) -> None:
+        """Note an answer of `sent` bytes to the address `client`."""
 
 
 class House(Protocol):
@@ -25,6 +36,8 @@ class House(Protocol):
     idle_s      how long a connection may be without a request
     buffered    bytes of bodies that all connections hold
     draining    whether answers tell clients to close
+    guard       who may ask; None for everybody
+    observers   who is told what was answered
     """
 
     infer: Infer
@@ -32,7 +45,9 @@ class House(Protocol):
     state: State
     limits: Limits
     ends: Ends
-    log: AccessLog | None
+    heads: Heads
+    guard: Guard | None
+    observers: Sequence[Observer]
     now: float
     buffered: int
     draining: bool

@@ -4,9 +4,12 @@ import sys
 import time
 from asyncio import AbstractEventLoop
 from json.encoder import encode_basestring_ascii as quoted
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from deploy.server.http_request import Request
+
+if TYPE_CHECKING:
+    from deploy.server.statistics import Timing
 
 GONE = 499
 """The status in the log of a request whose client left before its answer; nginx's number."""
@@ -19,6 +22,8 @@ class AccessLog:
 
     {"time":"2026-01-31T12:00:00Z","client":"127.0.0.1","method":"POST","target":"/v2/...","status":200,"ms":1.234,
     "in":3072,"out":120}   ms: from the end of the head to the last byte handed on; in, out: bytes of the bodies
+
+    and for inference "model":"lenet","version":"1","digest":"0123456789ab","rows":1,"queue_ms":0.012,"compute_ms":0.345
     """
 
     def __init__(self, loop: AbstractEventLoop, stream: TextIO | None = None) -> None:
@@ -39,7 +44,7 @@ class AccessLog:
         self._lines.append(
             f'{{"time":"{self._time}","client":{quoted(client)},"method":"{request.method}",'
             f'"target":{quoted(request.target.decode("latin-1"))},"status":{status},"ms":{took_ms:.3f},'
-            f'"in":{request.body.total},"out":{sent}}}\n'
+            f'"in":{request.body.total},"out":{sent}{_inference(request.timing)}}}\n'
         )
 
     def flush(self) -> None:
@@ -49,3 +54,15 @@ class AccessLog:
             self._lines.clear()
             self._stream.write(text)
             self._stream.flush()
+
+
+def _inference(timing: "Timing | None") -> str:
+    """Return what an inference adds to a line; names and versions of models hold nothing that must be escaped."""
+    if timing is None or timing.info is None:
+        return ""
+    info = timing.info
+    model = f',"model":"{info.name}","version":"{info.version}","digest":"{info.digest[:12]}"'
+    if not timing.rows:  # refused before that was known
+        return model
+    queue_ms, compute_ms = timing.passage.queue_s * 1e3, timing.compute_s * 1e3
+    return f'{model},"rows":{timing.rows},"queue_ms":{queue_ms:.3f},"compute_ms":{compute_ms:.3f}'

@@ -1,4 +1,7 @@
-"""Bytes of one connection to requests: httptools parses, what is at fault or too much is refused here."""
+"""Bytes of one connection to requests: httptools parses, what is at fault or too much is refused here.
+
+Clients send the same heads again and again: one that is known byte for byte is not parsed again.
+"""
 
 import logging
 from typing import Protocol
@@ -17,6 +20,9 @@ from deploy.server.http_request import Request, check_head, large_head, too_larg
 from deploy.server.wire import Wire
 
 _log = logging.getLogger(__name__)
+
+_MOST_KNOWN, _LONGEST_KNOWN = 256, 2048
+"""Heads that are remembered, and bytes of one."""
 
 _FRAMING = 16
 """Bytes of chunk sizes a byte of body may cost: one-byte chunks take 5, extensions are what is beyond."""
@@ -38,16 +44,21 @@ class Sink(Protocol):
         """It is at fault; nothing more will be read."""
 
 
+Heads = dict[bytes, tuple[Request, int]]
+"""Heads of inference requests that were parsed and found sound, what they make, and the bytes of body to come."""
+
+
 class Reader:
     """Parses what a client sends.
 
+    heads   known ones; readers with the same limits may share them
     deaf    the rest cannot or need not be understood
     cut     and there is, or may be, such a rest
     """
 
-    __slots__ = ("_limits", "_parser", "_sink", "clock", "cut", "deaf", "incoming")
+    __slots__ = ("_ended_now", "_heads", "_limits", "_parser", "_sink", "clock", "cut", "deaf", "incoming")
 
-    def __init__(self, sink: Sink, limits: Limits) -> None:
+    def __init__(self, sink: Sink, limits: Limits, heads: Heads) -> None:
         self._sink = sink
         self._limits = limits
         self._parser = HttpRequestParser(self)
@@ -55,11 +66,17 @@ class Reader:
         self.incoming: Request | None = None
         self.deaf = False
         self.cut = False
+        self._heads = heads
+        self._ended_now: list[Request] = []  # requests that ended in the piece that is being read
 
     def feed(self, data: bytes, now: float) -> None:
         """Read a piece that came at the time `now`; an offer to change the protocol is declined (RFC 9110, 7.8)."""
         self.clock = now
         before, rest = self.incoming, data
+        end = data.find(b"\r\n\r\n", 0, _LONGEST_KNOWN) + 4
+        if before is None and (known := self._heads.get(data[:end])) is not None and len(data) - end == known[1]:
+            self._repeat(known[0], data[end:])
+            return
         while rest:
             try:
                 self._parser.feed_data(rest)
@@ -74,6 +91,29 @@ class Reader:
         request = self.incoming
         if request is not None and request is before:
             self._measure(request, len(data))
+        if before is None and request is None and len(self._ended_now) == 1 and not self.deaf:
+            self._learn(self._ended_now[0], data, end)
+        self._ended_now.clear()
+
+    def _learn(self, request: Request, data: bytes, end: int) -> None:
+        """Remember the head of an inference request that came in one piece, with its body and nothing else."""
+        headers = request.headers or {}
+        whole = end > 4 and headers.get("content-length") == str(len(data) - end)
+        if whole and request.model is not None and "expect" not in headers and "upgrade" not in headers:
+            if len(self._heads) >= _MOST_KNOWN:
+                self._heads.clear()
+            self._heads[data[:end]] = request.again(self.clock), len(data) - end
+
+    def _repeat(self, known: Request, body: bytes) -> None:
+        """Do what the parser would for a known head and the body that belongs to it."""
+        request = self.incoming = known.again(self.clock)
+        self._sink.head_came(request)
+        if body and not self.deaf:
+            request.body.add(body)
+            self._sink.body_came(request, len(body))
+        if not self.deaf:
+            self._ended(request)
+        self._ended_now.clear()
 
     def refuse(self, answer: Wire) -> None:
         """Refuse the request that is coming in, or what came in place of one, and read no more."""
@@ -171,6 +211,7 @@ class Reader:
 
     def _ended(self, request: Request) -> None:
         self.incoming = None
+        self._ended_now.append(request)
         request.complete = True
         if not request.keep_alive:
             self.deaf = True

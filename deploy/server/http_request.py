@@ -2,6 +2,7 @@
 
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import httptools
@@ -9,6 +10,9 @@ import httptools
 from deploy.server.http_answer import refusal
 from deploy.server.http_limits import Limits
 from deploy.server.wire import Wire
+
+if TYPE_CHECKING:
+    from deploy.server.statistics import Timing
 
 _INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 _MANY = 1024
@@ -59,6 +63,7 @@ class Request:
     keep_alive                whether the connection may stay after the answer
     wants_continue            whether the client waits for `100 Continue` before it sends the body
     settled                   whether it was answered: what still comes of its body is dropped
+    timing                    of the inference that it asked for
     """
 
     __slots__ = (
@@ -77,6 +82,7 @@ class Request:
         "settled",
         "started_at",
         "target",
+        "timing",
         "version",
         "wants_continue",
     )
@@ -99,6 +105,16 @@ class Request:
         self.keep_alive = False
         self.wants_continue = False
         self.settled = False
+        self.timing: Timing | None = None
+
+    def again(self, began: float) -> "Request":
+        """Return a request with the same head, whose body is still to come."""
+        other = Request(began)
+        other.method, other.target, other.version = self.method, self.target, self.version
+        other.raw, other.headers = self.raw, self.headers
+        other.path, other.query, other.model = self.path, self.query, self.model
+        other.keep_alive = True
+        return other
 
     def due(self, limits: Limits) -> float:
         """Return the time by which more must have come, on the clock of `began`."""

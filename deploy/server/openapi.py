@@ -1,11 +1,11 @@
 """The OpenAPI document of what is served: made by hand from the models, so that it says what they really take."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deploy.bundle import TensorSpec
 from deploy.predictor import Info
 from deploy.server.protocol import DATATYPES
-from deploy.server.protocol_http import MAX_ROWS
 
 if TYPE_CHECKING:
     from deploy.server.dataplane import DataPlane
@@ -17,6 +17,7 @@ _OBJECT: Schema = {"type": "object"}
 _LIMITS = {"uint8": (0, 255), "int8": (-128, 127), "uint16": (0, 65535), "int16": (-32768, 32767)}
 _ERRORS = {
     400: "The request is not what the model takes; the words say what is wrong with it",
+    401: "No key, or one that is not known here",
     404: "There is no such model or version",
     413: "Larger than a limit of the server",
     415: "A Content-Type or Content-Encoding that is not taken here",
@@ -33,19 +34,49 @@ _NAME: Schema = {
 }
 
 
-def document(dataplane: "DataPlane") -> Schema:
+@dataclass(frozen=True)
+class Shown:
+    """What a port has: models may be loaded and unloaded, /metrics; whether requests need a key."""
+
+    control: bool = True
+    metrics: bool = True
+    keys: bool = False
+
+
+def document(dataplane: "DataPlane", shown: Shown | None = None) -> Schema:
     """Return the OpenAPI 3.1 document for the models that are served now."""
+    shown = shown or Shown()
     infos = [served.predictor.info for served in dataplane.models]
-    return {
+    made: Schema = {
         "openapi": "3.1.0",
         "info": {
             "title": "onnxway",
             "version": dataplane.metadata()["version"],
             "description": "Open Inference Protocol v2, and pictures as they are.",
         },
-        "paths": _server_paths() | _all_models(infos),
+        "paths": _server_paths() | _all_models(infos, dataplane.bounds.rows),
         "components": {"schemas": {"Error": _fields({"error": _STRING})}},
     }
+    if not shown.control:
+        del made["paths"]["/v2/repository/models/{model}/load"], made["paths"]["/v2/repository/models/{model}/unload"]
+    if not shown.metrics:
+        del made["paths"]["/metrics"]
+    return _with_keys(made) if shown.keys else made
+
+
+def _with_keys(made: Schema) -> Schema:
+    """Add the key that requests need, and the answer to those without one; health is open."""
+    schemes = {"bearer": {"type": "http", "scheme": "bearer"}, "header": {"type": "apiKey", "in": "header"}}
+    schemes["header"]["name"] = "X-API-Key"
+    made["components"]["securitySchemes"] = schemes
+    made["security"] = [{"bearer": []}, {"header": []}]
+    for path, methods in made["paths"].items():
+        for method in (one for one in ("get", "post") if one in methods):
+            if path.endswith(("/live", "/ready")):
+                methods[method]["security"] = []
+            else:
+                methods[method]["responses"]["401"] = _error(401)
+    return made
 
 
 def _server_paths() -> Schema:
@@ -56,6 +87,7 @@ def _server_paths() -> Schema:
         "/v2": {"get": _operation("Server metadata", server)},
         "/v2/health/live": {"get": _operation("Whether the server runs", _fields({"live": {"type": "boolean"}}))},
         "/v2/health/ready": {"get": _not_ready(_operation("Whether inference is answered", _OBJECT))},
+        "/metrics": {"get": _metrics()},
         "/v2/models/stats": {
             "get": _operation("Statistics of all models", _fields({"model_stats": {"type": "array"}}))
         },
@@ -65,30 +97,30 @@ def _server_paths() -> Schema:
     }
 
 
-def _all_models(infos: list[Info]) -> Schema:
+def _all_models(infos: list[Info], max_rows: int) -> Schema:
     paths: Schema = {}
     for info in infos:  # the oldest version first, so the path without one is the newest's
         for path in (f"/v2/models/{info.name}", f"/v2/models/{info.name}/versions/{info.version}"):
-            paths |= _model_paths(path, info)
+            paths |= _model_paths(path, info, max_rows)
     if len({info.name for info in infos}) == 1:
         paths["/predict"] = {"post": _predict(infos[-1])}
     return paths
 
 
-def _model_paths(path: str, info: Info) -> Schema:
+def _model_paths(path: str, info: Info, max_rows: int) -> Schema:
     ready = _fields({"name": {"const": info.name}, "ready": {"const": True}})
     return {
         path: {"get": _operation("Model metadata", _fields({"name": {"const": info.name}}), 404, 503)},
         f"{path}/ready": {"get": _operation("Whether the model answers", ready, 404, 503)},
         f"{path}/config": {"get": _operation("Triton's model configuration", _OBJECT, 404, 503)},
         f"{path}/stats": {"get": _operation("Statistics", _fields({"model_stats": {"type": "array"}}), 404, 503)},
-        f"{path}/infer": {"post": _infer(info)},
+        f"{path}/infer": {"post": _infer(info, max_rows)},
         f"{path}/predict": {"post": _predict(info)},
     }
 
 
-def _infer(info: Info) -> Schema:
-    inputs = [_tensor(spec) for spec in info.input.tensors]
+def _infer(info: Info, max_rows: int) -> Schema:
+    inputs = [_tensor(spec, max_rows) for spec in info.input.tensors]
     names = [spec.name for spec in info.output.tensors]
     wanted = {
         "type": "array",
@@ -143,13 +175,13 @@ def _predict(info: Info) -> Schema:
     return operation
 
 
-def _tensor(spec: TensorSpec) -> Schema:
+def _tensor(spec: TensorSpec, max_rows: int) -> Schema:
     sizes = [
         {"const": size} if isinstance(size, int) else {"type": "integer", "minimum": 1, "description": size}
         for size in spec.shape
     ]
     if not isinstance(spec.shape[0], int):
-        sizes[0]["maximum"] = MAX_ROWS
+        sizes[0]["maximum"] = max_rows
     number: Schema = {"type": "number"}
     if spec.dtype == "bool":
         number = {"type": "boolean"}
@@ -167,6 +199,11 @@ def _control(summary: str) -> Schema:
     return _operation(summary, _OBJECT, *_ALL, 501, body=_json_body(_OBJECT))
 
 
+def _metrics() -> Schema:
+    text = {"text/plain": {"schema": _STRING}}
+    return {"summary": "Metrics for Prometheus", "responses": {"200": {"description": "The page", "content": text}}}
+
+
 def _not_ready(operation: Schema) -> Schema:
     operation["responses"]["503"] = {"description": "Not ready", "content": {"application/json": {"schema": _OBJECT}}}
     return operation
@@ -175,12 +212,13 @@ def _not_ready(operation: Schema) -> Schema:
 def _operation(summary: str, answer: Schema, *errors: int, body: Schema | None = None) -> Schema:
     responses: Schema = {"200": {"description": "The answer", "content": {"application/json": {"schema": answer}}}}
     for status in sorted(errors):
-        schema = {"$ref": "#/components/schemas/Error"}
-        responses[str(status)] = {
-            "description": _ERRORS[status],
-            "content": {"application/json": {"schema": schema}},
-        }
+        responses[str(status)] = _error(status)
     return {"summary": summary, "responses": responses} | ({"requestBody": body} if body else {})
+
+
+def _error(status: int) -> Schema:
+    schema = {"$ref": "#/components/schemas/Error"}
+    return {"description": _ERRORS[status], "content": {"application/json": {"schema": schema}}}
 
 
 def _json_body(schema: Schema) -> Schema:

@@ -19,7 +19,7 @@ from deploy.errors import InputError
 from deploy.predictor import Predictor
 from deploy.server import compression, protocol_json
 from deploy.server.protocol import InferRequest
-from deploy.server.protocol_http import check
+from deploy.server.protocol_http import Bounds, check
 from deploy.server.protocol_json import Document, kind
 
 
@@ -40,9 +40,9 @@ class Reading:
     is_batch: bool
 
 
-def read(payload: Payload, predictor: Predictor, max_body: int) -> Reading:
-    """Return the request that a payload stands for; `max_body` is in bytes decompressed. `InputError` and its kin."""
-    body = bytes(compression.decompress(payload.body, payload.encoding, max_body))
+def read(payload: Payload, predictor: Predictor, bounds: Bounds) -> Reading:
+    """Return the request that a payload stands for; `InputError` and its kin."""
+    body = bytes(compression.decompress(payload.body, payload.encoding, bounds.body))
     if not body:
         raise InputError("the body is empty; send the bytes of a picture: curl --data-binary @picture.png URL")
     if payload.is_json:
@@ -50,7 +50,7 @@ def read(payload: Payload, predictor: Predictor, max_body: int) -> Reading:
     else:
         arrays, is_batch = predictor.arrays(body), False
     request = InferRequest(arrays, tuple(spec.name for spec in predictor.info.output.tensors))
-    check(request, predictor)
+    check(request, predictor, bounds)
     return Reading(request, is_batch)
 
 

@@ -6,8 +6,9 @@ Specification: https://github.com/open-inference/open-inference-protocol, and fo
 https://github.com/triton-inference-server/server/tree/main/docs/protocol. `data` may be flat or nested as `shape` says.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,28 @@ class InferRequest:
         return len(next(iter(self.arrays.values())))
 
 
+@dataclass(frozen=True)
+class Form:
+    """What the JSON of a request says; many requests of a client differ in the bytes behind it only.
+
+    request    with the tensors that came in the JSON
+    places     of each tensor that follows it: name, words for errors, dtype, shape, where its bytes begin and end
+    """
+
+    request: InferRequest
+    places: tuple[tuple[str, str, str, tuple[int, ...], int, int], ...]
+
+    def fill(self, tail: bytes | memoryview) -> InferRequest:
+        """Return the request with the tensors that are in `tail`, which has the size that the form was read for."""
+        if not self.places:
+            return self.request
+        view, arrays = memoryview(tail), dict(self.request.arrays)
+        for name, where, dtype, shape, start, end in self.places:
+            arrays[name] = protocol_binary.from_bytes(where, view[start:end], shape, dtype)
+        said = self.request
+        return InferRequest(arrays, said.outputs, said.id, said.binary, said.priority, said.timeout_s)
+
+
 def read_request(
     document: Document, inputs: Signature, outputs: Signature, tail: bytes | memoryview = b""
 ) -> InferRequest:
@@ -73,6 +96,11 @@ def read_request(
 
     `InputError` names the tensor, what came and what was expected.
     """
+    return read_form(document, inputs, outputs, len(tail)).fill(tail)
+
+
+def read_form(document: Document, inputs: Signature, outputs: Signature, size: int = 0) -> Form:
+    """Read the JSON of a request that `size` bytes follow; `InputError` as `read_request`."""
     body = document.value
     if not isinstance(body, dict):
         raise InputError(f"request: got {kind(body)}, expected a JSON object with 'inputs'")
@@ -81,16 +109,21 @@ def read_request(
         raise InputError(f"id: got {kind(request_id)}, expected a string")
     parameters = _parameters("request", body)
     entries = _named(body.get("inputs"), "inputs", [spec.name for spec in inputs.tensors])
-    buffers = _buffers(entries, tail)
-    arrays = {
-        spec.name: _read_tensor(spec, entries[spec.name], document, buffers.get(spec.name))
-        for spec in inputs.tensors
-        if spec.name in entries
-    }
+    spans = _spans(entries, size)
+    arrays, places = {}, []
+    for spec in inputs.tensors:
+        if spec.name not in entries:
+            continue
+        entry = entries[spec.name]
+        shape = read_shape(spec, entry.get("datatype"), entry.get("shape"))
+        if spec.name in spans:
+            places.append((spec.name, f"input {spec.name!r}", spec.dtype, shape, *spans[spec.name]))
+        else:
+            arrays[spec.name] = _read_data(spec, shape, document, entry.get("data"))
     names = tuple(spec.name for spec in outputs.tensors)
     asked = _named(body["outputs"], "outputs", names) if body.get("outputs") else {name: {} for name in names}
     default = _flag("request", parameters, "binary_data_output")
-    return InferRequest(
+    request = InferRequest(
         arrays,
         tuple(asked),
         request_id,
@@ -98,6 +131,7 @@ def read_request(
         read_priority(parameters.get("priority")),
         read_timeout(parameters.get("timeout")),
     )
+    return Form(request, tuple(places))
 
 
 def raw_request(inputs: Signature, outputs: Signature, body: bytes | memoryview) -> InferRequest:
@@ -112,23 +146,45 @@ def raw_request(inputs: Signature, outputs: Signature, body: bytes | memoryview)
 
 def render_response(
     arrays: Mapping[str, Array], request: InferRequest, model_name: str, model_version: str
-) -> tuple[bytes, list[memoryview]]:
+) -> tuple[bytes, list[bytes | memoryview]]:
     """Return the response of a request: its JSON, with data flat in row-major order, and the tensors that follow it."""
-    response: dict[str, Any] = {"model_name": model_name, "model_version": model_version}
-    if request.id is not None:
-        response["id"] = request.id
-    response["outputs"] = entries = []
-    tail = []
+    heads, data, tail = [], [], []
     for name in request.outputs:
         array = arrays[name]
-        entry: dict[str, Any] = {"name": name, "datatype": CODES[array.dtype], "shape": array.shape}
-        if name in request.binary:
+        binary = name in request.binary
+        heads.append((name, CODES[array.dtype], array.shape, array.nbytes if binary else None))
+        if binary:
             tail.append(protocol_binary.to_bytes(array))
-            entry["parameters"] = {"binary_data_size": array.nbytes}
         else:
-            entry["data"] = protocol_json.numbers(array)
-        entries.append(entry)
-    return protocol_json.write(response), tail
+            data.append(protocol_json.numbers(array))
+    if data:
+        return protocol_json.write(_response(model_name, model_version, request.id, heads, iter(data))), tail
+    return _outline(model_name, model_version, request.id, tuple(heads)), tail
+
+
+_Head = tuple[str, str, tuple[int, ...], int | None]
+"""Of one output: name, datatype, shape, and its bytes if these follow the JSON."""
+
+
+@lru_cache(maxsize=1024)
+def _outline(name: str, version: str, request_id: str | None, heads: tuple[_Head, ...]) -> bytes:
+    """Return the JSON of a response with all its tensors behind it: the same for many requests."""
+    return protocol_json.write(_response(name, version, request_id, heads, iter(())))
+
+
+def _response(
+    name: str, version: str, request_id: str | None, heads: Iterable[_Head], data: Iterator[object]
+) -> dict[str, Any]:
+    outputs = []
+    for output, datatype, shape, nbytes in heads:
+        entry: dict[str, Any] = {"name": output, "datatype": datatype, "shape": shape}
+        if nbytes is None:
+            entry["data"] = next(data)
+        else:
+            entry["parameters"] = {"binary_data_size": nbytes}
+        outputs.append(entry)
+    first = {"model_name": name, "model_version": version}
+    return {**first, **({} if request_id is None else {"id": request_id}), "outputs": outputs}
 
 
 def describe(signature: Signature) -> list[dict[str, Any]]:
@@ -218,31 +274,29 @@ def _wants_binary(name: str, entry: Mapping[str, Any], default: bool) -> bool:
     return _flag(where, _parameters(where, entry), "binary_data", default)
 
 
-def _buffers(entries: Mapping[str, dict[str, Any]], tail: bytes | memoryview) -> dict[str, memoryview]:
-    """Return the bytes of each tensor that states a `binary_data_size`, in their order; all of `tail` is used."""
-    view, found, at = memoryview(tail), {}, 0
+def _spans(entries: Mapping[str, dict[str, Any]], size: int) -> dict[str, tuple[int, int]]:
+    """Return where the bytes of each tensor with a `binary_data_size` begin and end; all `size` bytes are used."""
+    found, at = {}, 0
     for name, entry in entries.items():
-        size = _parameters(f"input {name!r}", entry).get("binary_data_size")
-        if size is None:
+        length = _parameters(f"input {name!r}", entry).get("binary_data_size")
+        if length is None:
             continue
-        if type(size) is not int or size < 0:
-            raise InputError(f"input {name!r}: binary_data_size is {str(size)[:40]}, expected a whole number from 0 up")
-        if size > len(view) - at:
-            left = len(view) - at
-            raise InputError(f"input {name!r}: binary_data_size is {str(size)[:40]}, and {left} bytes are left")
+        if type(length) is not int or length < 0:
+            raise InputError(
+                f"input {name!r}: binary_data_size is {str(length)[:40]}, expected a whole number from 0 up"
+            )
+        if length > size - at:
+            raise InputError(f"input {name!r}: binary_data_size is {str(length)[:40]}, and {size - at} bytes are left")
         if "data" in entry:
             raise InputError(f"input {name!r}: has both data and binary_data_size, expected one of them")
-        found[name] = view[at : at + size]
-        at += size
-    if at != len(view):
-        raise InputError(f"{len(view) - at} bytes follow the last tensor; state the sizes of all of them")
+        found[name] = at, at + length
+        at += length
+    if at != size:
+        raise InputError(f"{size - at} bytes follow the last tensor; state the sizes of all of them")
     return found
 
 
-def _read_tensor(spec: TensorSpec, entry: Mapping[str, Any], document: Document, buffer: memoryview | None) -> Array:
+def _read_data(spec: TensorSpec, shape: tuple[int, ...], document: Document, data: object) -> Array:
     where = f"input {spec.name!r}"
-    shape = read_shape(spec, entry.get("datatype"), entry.get("shape"))
-    if buffer is not None:
-        return protocol_binary.from_bytes(where, buffer, shape, spec.dtype)
-    data = document.resolve(entry.get("data"))
-    return protocol_json.read_numbers(where, data, shape, np.dtype(spec.dtype), booleans=document.booleans)
+    numbers = document.resolve(data)
+    return protocol_json.read_numbers(where, numbers, shape, np.dtype(spec.dtype), booleans=document.booleans)

@@ -10,6 +10,8 @@ from deploy.arrays import Array
 from deploy.bundle import TensorSpec
 from deploy.errors import InputError
 
+_SMALL = 16 * 1024  # copied in less time than a view takes to make
+
 
 def from_bytes(where: str, buffer: bytes | memoryview, shape: tuple[int, ...], dtype: str) -> Array:
     """Return a view of `buffer` (a copy if it is not aligned) as an array of `shape`; `InputError` for a wrong size."""
@@ -24,13 +26,16 @@ def from_bytes(where: str, buffer: bytes | memoryview, shape: tuple[int, ...], d
 
 
 @cache
-def _little(dtype: str) -> np.dtype[Any]:
+def _little(dtype: str | np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(dtype).newbyteorder("<")
 
 
-def to_bytes(array: Array) -> memoryview:
-    """Return an array's bytes, without a copy where it is contiguous and little endian."""
-    plain = np.ascontiguousarray(array, _little(array.dtype.str))
+def to_bytes(array: Array) -> bytes | memoryview:
+    """Return an array's bytes; without a copy where it is large, contiguous and little endian."""
+    little = _little(array.dtype)
+    if array.nbytes <= _SMALL:
+        return (array if array.dtype is little else array.astype(little, copy=False)).tobytes()
+    plain = np.ascontiguousarray(array, little)
     return memoryview(plain.reshape(-1).view(np.uint8).data)
 
 

@@ -1,12 +1,14 @@
 """The protocol's inference over HTTP: headers and body to a request, outputs to an answer."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from deploy.arrays import Array
 from deploy.errors import InputError, OnnxwayError, TooLargeError
 from deploy.predictor import Predictor
 from deploy.server import compression, protocol, protocol_json
-from deploy.server.protocol import InferRequest
+from deploy.server.protocol import Form, InferRequest
 from deploy.server.statistics import Timing
 from deploy.server.wire import Wire
 
@@ -14,13 +16,23 @@ HEADER_LENGTH = "inference-header-content-length"
 DIGEST_HEADER = "Model-Digest"
 
 MAX_ROWS = 1024
-"""A request with more rows is refused: memory for activations grows with them."""
+"""A request with more rows is refused unless a server is told otherwise: memory for activations grows with them."""
 
 MANY_NUMBERS = 8192
 """An answer with so many numbers in JSON is written on another thread."""
 
+_FORMS: WeakKeyDictionary[Predictor, dict[tuple[bytes, int], Form]] = WeakKeyDictionary()
+_MOST_FORMS, _LONGEST_FORM = 256, 2048
 _LARGE_BODY = 4 * 2**20
 _MIN_COMPRESSED = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one request may have: bytes of its body, decompressed, and rows."""
+
+    body: int
+    rows: int = MAX_ROWS
 
 
 def is_heavy(headers: Mapping[str, str], body: bytes) -> bool:
@@ -31,10 +43,10 @@ def is_heavy(headers: Mapping[str, str], body: bytes) -> bool:
     return text > protocol_json.PIECE or len(body) > _LARGE_BODY or "content-encoding" in headers
 
 
-def read(headers: Mapping[str, str], body: bytes, predictor: Predictor, max_body: int) -> InferRequest:
-    """Return a checked request; `max_body` is in bytes decompressed. Raises `InputError` and its kin."""
+def read(headers: Mapping[str, str], body: bytes, predictor: Predictor, bounds: Bounds) -> InferRequest:
+    """Return a checked request. Raises `InputError` and its kin."""
     inputs, outputs = predictor.info.input, predictor.info.output
-    plain = compression.decompress(body, headers.get("content-encoding", ""), max_body)
+    plain = compression.decompress(body, headers.get("content-encoding", ""), bounds.body)
     stated = headers.get(HEADER_LENGTH)
     if stated is None:
         request = protocol.read_request(protocol_json.parse(bytes(plain)), inputs, outputs)
@@ -43,17 +55,31 @@ def read(headers: Mapping[str, str], body: bytes, predictor: Predictor, max_body
         if length == 0:
             request = protocol.raw_request(inputs, outputs, plain)
         else:
-            document = protocol_json.parse(bytes(plain[:length]))
-            request = protocol.read_request(document, inputs, outputs, memoryview(plain)[length:])
-    check(request, predictor)
+            tail = memoryview(plain)[length:]
+            request = _form(bytes(plain[:length]), len(tail), predictor).fill(tail)
+    check(request, predictor, bounds)
     return request
 
 
-def check(request: InferRequest, predictor: Predictor) -> int:
-    """Return the number of rows of a request that the model takes; `InputError`, or `TooLargeError` over `MAX_ROWS`."""
+def _form(text: bytes, size: int, predictor: Predictor) -> Form:
+    """Return what the JSON before `size` bytes of tensors says: clients mostly repeat it, and then it is known."""
+    known = _FORMS.setdefault(predictor, {})
+    form = known.get((text, size))
+    if form is None:
+        info = predictor.info
+        form = protocol.read_form(protocol_json.parse(text), info.input, info.output, size)
+        if len(text) <= _LONGEST_FORM and not form.request.arrays:
+            if len(known) >= _MOST_FORMS:
+                known.clear()
+            known[text, size] = form
+    return form
+
+
+def check(request: InferRequest, predictor: Predictor, bounds: Bounds) -> int:
+    """Return the number of rows of a request that the model takes; `InputError`, or `TooLargeError` over the bound."""
     rows = predictor.check(request.arrays)
-    if rows > MAX_ROWS:
-        raise TooLargeError(f"inputs: {rows} rows, at most {MAX_ROWS} in one request; send several")
+    if rows > bounds.rows:
+        raise TooLargeError(f"inputs: {rows} rows, at most {bounds.rows} in one request; send several")
     return rows
 
 
@@ -91,9 +117,7 @@ def timed(wire: Wire, timing: Timing) -> Wire:
     return wire
 
 
-def error_wire(
-    status: int, words: str, retry_after_s: float | None = None, timing: Timing | None = None
-) -> Wire:
+def error_wire(status: int, words: str, retry_after_s: float | None = None, timing: Timing | None = None) -> Wire:
     """Return an error as the protocol has it."""
     body = protocol_json.write({"error": words})
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *retry_after(retry_after_s)]

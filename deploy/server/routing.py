@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from deploy.errors import UsageError
+
 
 class Share:
     """A share of a model's requests, from 0 to 1, and how much of it is still owed.
@@ -10,6 +12,8 @@ class Share:
     """
 
     def __init__(self, weight: float) -> None:
+        if not 0 <= weight <= 1:
+            raise UsageError(f"share {weight}: expected a number from 0 to 1")
         self.weight = weight
         self._owed = 0.0
 

@@ -3,42 +3,25 @@
 import asyncio
 import importlib
 import importlib.util
-import os
 import signal
 import socket
-import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Protocol
 
-from deploy.errors import OnnxwayError, UsageError
+from deploy.server.assembly import Addressed, Companion, assemble
 from deploy.server.dataplane import DataPlane
-from deploy.server.http import BACKLOG, Front
-from deploy.server.http_limits import Limits
-from deploy.server.rest import MAX_BODY, create_app
+from deploy.server.http import Front
+from deploy.server.options import ServerOptions
+from deploy.server.sockets import listen, url
 
 DRAIN_S = 30
 
 
-class Companion(Protocol):
-    """Another server on the same data plane and event loop, such as gRPC."""
-
-    async def start(self) -> None:
-        """Begin to answer."""
-
-    async def stop(self, grace: float) -> None:
-        """Take no more, answer what has come within `grace` seconds."""
-
-
 def serve(
     dataplane: DataPlane,
+    options: ServerOptions | None = None,
     *,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    max_body: int = MAX_BODY,
-    access_log: bool = True,
-    tls: ssl.SSLContext | None = None,
     beside: Sequence[Companion] = (),
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; requests that have come are answered first, for `DRAIN_S` seconds at most.
@@ -46,35 +29,48 @@ def serve(
     Port 0 takes a free one. Prints one line with the address when requests are answered. A second signal ends the
     waiting. `OnnxwayError` when the address cannot be had.
 
-    max_body      bytes in a request's body; more is answered with 413
-    access_log    a line of JSON for each request on stderr
-    tls           serve HTTPS
-    beside        servers that are started before the line is printed and stopped together with this one
+    beside        servers that are started before the line is printed, after gRPC and the admin port, and stopped
+                  together with this one
     """
-    with _listen(host, port) as listener:
-        front = Front(
-            dataplane.infer_wire,
-            create_app(dataplane, max_body=max_body),
-            limits=Limits(body=max_body),
-            access_log=access_log,
-            tls=tls,
-        )
+    options = options or ServerOptions()
+    with listen(options.host, options.port) as listener:
+        front, companions = assemble(dataplane, options)
         _raise_descriptor_limit()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(dataplane, front, listener, beside))
+            runner.run(_run(dataplane, front, listener, [*companions, *beside]))
 
 
 async def _run(dataplane: DataPlane, front: Front, listener: socket.socket, beside: Sequence[Companion]) -> None:
-    url = _url(listener, front.tls is not None)
+    where = url(listener, front.tls is not None)
     with _signals(front) as ended:
         await front.start(listener)
+        try:
+            if await _started(beside, ended):
+                print(f"serving on {where}  try: curl --data-binary @picture.png {where}/predict", flush=True)
+                for words in [companion.where for companion in beside if isinstance(companion, Addressed)]:
+                    print(words, flush=True)
+                await ended.wait()
+        finally:
+            dataplane.drain()
+            await asyncio.gather(front.drain(DRAIN_S), *(companion.stop(DRAIN_S) for companion in beside))
+            await front.close()
+
+
+async def _started(beside: Sequence[Companion], ended: asyncio.Event) -> bool:
+    """Start companions one after another; returns False when the end came first. Raises the first error."""
+
+    async def start() -> None:
         for companion in beside:
             await companion.start()
-        print(f"serving on {url}  try: curl --data-binary @picture.png {url}/predict", flush=True)
-        await ended.wait()
-        dataplane.drain()
-        await asyncio.gather(front.drain(DRAIN_S), *(companion.stop(DRAIN_S) for companion in beside))
-        await front.close()
+
+    starting, ending = asyncio.ensure_future(start()), asyncio.ensure_future(ended.wait())
+    await asyncio.wait((starting, ending), return_when=asyncio.FIRST_COMPLETED)
+    ending.cancel()
+    if starting.done():
+        starting.result()
+        return True
+    starting.cancel()
+    return False
 
 
 @contextmanager
@@ -122,22 +118,3 @@ def _raise_descriptor_limit() -> None:
     wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _url(listener: socket.socket, encrypted: bool) -> str:
-    host, port = listener.getsockname()[:2]
-    scheme = "https" if encrypted else "http"
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    if not 0 <= port <= 65535:
-        raise UsageError(f"port {port}: expected 0 to 65535")
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        # create_server puts more into strerror than the reason; a host that does not resolve has its own numbers
-        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0).lower()
-        words = f"{host}:{port}: cannot listen there ({reason}); choose another port (--port 0 takes a free one)"
-        raise OnnxwayError(words) from None

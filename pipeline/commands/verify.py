@@ -18,14 +18,12 @@ if TYPE_CHECKING:
         "pipeline verify --budget 120 --provider cpu --provider cuda",
         "pipeline verify model.onnx --torch mypackage.net:build --weights w.safetensors --inputs x=3,224,224:0..1",
         "pipeline verify a.onnx --against b.onnx --inputs rows.npz --json",
+        "pipeline verify model.onnx",
         "pipeline verify bundle/ --provider cuda",
     )
 )
 @click.argument("reference", metavar="[REF]", required=False)
-@click.option("--torch", metavar="MODULE:NAME", help="Judge an ONNX file against this module (or a builder of it).")
-@click.option("--weights", type=click.Path(dir_okay=False, path_type=Path), help="Weights for --torch.")
-@click.option("--against", type=click.Path(dir_okay=False, path_type=Path), help="Judge an ONNX file against another.")
-@click.option("--inputs", metavar="SPEC|NPZ", help="Rows for an ONNX file: rows.npz, or NAME=SIZE,SIZE:LOW..HIGH.")
+@options.foreign
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for what is found.")
 @click.option("--provider", "providers", type=click.Choice(["cpu", "cuda"]), multiple=True, help="May be repeated.")
 @click.option("--budget", type=click.FloatRange(min=0), metavar="SECONDS", help="Time for hunting worst cases.")
@@ -54,8 +52,10 @@ def command(
     """Prove that an ONNX file answers as the trained network does.
 
     REF is a run folder, runs:/<id>, models:/<name>@<alias> or models:/<name>/<version>; by default the latest run. Or
-    an ONNX file from elsewhere, with --torch or --against. Or a bundle, which is certified on this machine, without
-    torch, by its own samples. Prints the checks, and the folder with what was found. A failing verdict exits with 1.
+    an ONNX file from elsewhere: with --torch or --against, or else held against itself in float64, which shows what
+    ONNX Runtime makes of it, and not where it came from. Or a bundle, which is certified on this machine, without
+    torch, by its own samples. Prints the checks, what they do not prove, and the folder with what was found. A failing
+    verdict exits with 1.
     """
     from deploy.schema import to_plain
     from pipeline import verifying

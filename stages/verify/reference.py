@@ -52,6 +52,13 @@ class Perturbable(Protocol):
 
 
 @runtime_checkable
+class Slow(Protocol):
+    """A reference whose truth takes `slowness` times as long as torch would."""
+
+    slowness: int
+
+
+@runtime_checkable
 class Transparent(Protocol):
     """A reference whose inside can be seen: a torch module with gradients.
 

@@ -38,6 +38,22 @@ def test_a_file_against_itself_passes(invoke: Invoke, models: Path) -> None:
         assert (models / "verify-a" / name).is_file()
 
 
+def test_alone_it_is_held_against_itself_and_says_what_that_does_not_prove(invoke: Invoke, models: Path) -> None:
+    done = invoke("verify", "a.onnx", *QUICK)
+    assert done.exit_code == 0, done.stderr
+    told = [line.strip() for line in done.stderr.splitlines()]
+    assert "held against itself, in float64" in told
+    unproven = [line for line in told if line.startswith("not proven: ")]
+    assert [line.split(": ")[1] for line in unproven] == [
+        "that the file is the network that was trained",
+        "real data",
+        "worst cases",
+    ]
+    page = (models / "verify-a" / "report.html").read_text()
+    assert "held against itself, in float64" in page
+    assert all(line.removeprefix("not proven: ").split("'")[0] in page for line in unproven)
+
+
 def test_another_file_is_refused_with_exit_code_1(invoke: Invoke, models: Path) -> None:
     done = invoke("verify", "b.onnx", "--against", "a.onnx", *QUICK, "--out", "found")
     assert done.exit_code == 1
@@ -57,7 +73,7 @@ def test_the_passport_as_json_is_all_of_stdout(invoke: Invoke, models: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("a.onnx",), "give what it is judged against"),
+        (("a.onnx", "--against", "b.onnx", "--torch", "nets:build"), "give one of --torch and --against"),
         (("none.onnx", "--against", "a.onnx"), "no such file"),
         (("a.onnx", "--against", "a.onnx", "--set", "train.epochs=1"), "no such key 'train'"),
         (("a.onnx", "--against", "a.onnx", "--set", "verify.row=1"), "did you mean 'rows'"),

@@ -23,10 +23,11 @@ from stages.verify.stated import Stated, stated_noise
 class ModelReference:
     """The truth is the file with all its real numbers in float64; the yardstick is ONNX Runtime, not optimized.
 
-    `Perturbable`, in its weights.
+    `Perturbable`, in its weights, and `Slow`.
     """
 
     yardstick = "ONNX Runtime on the reference, not optimized"
+    slowness = 10  # numpy: 1.8 s for a row of ResNet-18 at 224 x 224 on one core
 
     def __init__(self, path: Path, inputs: Signature, outputs: Signature) -> None:
         self.input, self.output = inputs, outputs

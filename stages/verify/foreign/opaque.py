@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 
 from deploy.bundle import Signature
+from deploy.errors import BundleError
 from deploy.providers import open_session
 from stages.dataset import Array
 from stages.errors import VerifyError
@@ -55,5 +56,12 @@ def reference_of(path: Path, inputs: Signature, outputs: Signature, sample: Feed
         exact = ModelReference(path, inputs, outputs)
         exact.truth(row(sample, 0))
     except (VerifyError, NotImplementedError):  # the latter at once, for operators that onnx does not know
-        return OpaqueReference(path, inputs, outputs)
+        return _opaque(path, inputs, outputs)
     return exact
+
+
+def _opaque(path: Path, inputs: Signature, outputs: Signature) -> OpaqueReference:
+    try:
+        return OpaqueReference(path, inputs, outputs)
+    except BundleError as error:
+        raise VerifyError(f"{path}: {error}; neither numpy nor ONNX Runtime can run it") from None

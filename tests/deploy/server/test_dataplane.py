@@ -14,7 +14,6 @@ from deploy.errors import InputError, NotFoundError, NotReadyError, OnnxwayError
 
 pytest.importorskip("orjson", reason="needs the extra 'serve'")
 
-from deploy.server import protocol_http
 from deploy.server.dataplane import DataPlane
 from deploy.server.payloads import Payload
 from deploy.server.wire import Wire
@@ -124,8 +123,9 @@ def test_models_have_plain_and_different_names(dataplane: DataPlane, colours: Pa
         dataplane.model()
 
 
-def test_too_many_rows_are_refused(dataplane: DataPlane, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol_http, "MAX_ROWS", 1)
+def test_too_many_rows_are_refused(predictor: Predictor) -> None:
+    dataplane = DataPlane(workers=1, max_rows=1)
+    dataplane.add(predictor)
     assert infer(dataplane, request(plain((0, 0, 0))))["status"] == 200
     answer = infer(dataplane, request(plain((0, 0, 0)), plain((0, 0, 0))))
     assert answer == {"error": "inputs: 2 rows, at most 1 in one request; send several", "status": 413}

@@ -17,7 +17,7 @@ pytest.importorskip("httptools", reason="needs the extra 'serve'")
 from deploy.errors import OnnxwayError
 from deploy.server.http_answer import Ends, refusal, status_line
 from deploy.server.http_limits import Limits
-from deploy.server.http_request import Body
+from deploy.server.http_request import Body, Request
 from tests.deploy.server.http_kit import ASGI, FAST, Served, Site, request, serving
 
 
@@ -159,6 +159,7 @@ def test_the_scope_is_what_asgi_says(kind: str) -> None:
         client.send(b"POST /a%20b?c=%20d HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nx-a: 2\r\nContent-Length: 0\r\n\r\n")
         assert client.answer().status == 200
         host, port = client.socket.getsockname()
+        assert isinstance(seen.pop("extensions")["onnxway"]["request"], Request)
         assert seen == {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},

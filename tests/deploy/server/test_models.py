@@ -17,6 +17,7 @@ pytest.importorskip("orjson", reason="needs the extra 'serve'")
 from deploy.server.dataplane import DataPlane
 from deploy.server.models import Models, Served
 from deploy.server.protocol import InferRequest
+from deploy.server.statistics import Timing
 
 
 class Fake:
@@ -77,16 +78,17 @@ def test_deadline_and_priority_reach_the_batcher(predictor: Predictor) -> None:
     seen: list[Any] = []
 
     class Batcher:
-        async def run(self, arrays: Any, deadline: float | None = None, priority: int = 0) -> Any:
-            seen.append((deadline, priority))
+        async def run(self, arrays: Any, deadline: float | None, priority: int, passage: Any) -> Any:
+            seen.append((deadline, priority, passage))
             return arrays
 
     served = Served(predictor, Batcher())  # type: ignore[arg-type]
     request = InferRequest({"x": np.zeros(1)}, ("x",), priority=3, timeout_s=0.5)
     dataplane = DataPlane(workers=1)
-    asyncio.run(dataplane.infer(served, request))
+    timing = Timing()
+    asyncio.run(dataplane.infer(served, request, timing))
     dataplane.close()
-    assert seen == [(0.5, 3)]
+    assert seen == [(0.5, 3, timing.passage)]
 
 
 def test_a_model_that_is_reloaded_under_load_loses_no_request(colours: Path, predictor: Predictor) -> None:

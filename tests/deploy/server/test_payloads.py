@@ -12,14 +12,16 @@ from deploy import Predictor
 from deploy.errors import InputError, TooLargeError
 from deploy.server import payloads, protocol_json
 from deploy.server.payloads import Payload
+from deploy.server.protocol_http import Bounds
 from tests.deploy.conftest import plain
 
 PICTURE = plain((10, 20, 250))
 LIMIT = 10**6
+BOUNDS = Bounds(LIMIT)
 
 
 def read(body: Any, predictor: Predictor) -> payloads.Reading:
-    return payloads.read(Payload(json.dumps(body).encode(), is_json=True), predictor, LIMIT)
+    return payloads.read(Payload(json.dumps(body).encode(), is_json=True), predictor, BOUNDS)
 
 
 @pytest.mark.parametrize("piece", [10, protocol_json.PIECE], ids=["long lists", "short lists"])
@@ -46,10 +48,10 @@ def test_a_file_in_base64(predictor: Predictor, blue_png: bytes) -> None:
 
 
 def test_a_compressed_picture(predictor: Predictor, blue_png: bytes) -> None:
-    found = payloads.read(Payload(gzip.compress(blue_png), encoding="gzip"), predictor, LIMIT)
+    found = payloads.read(Payload(gzip.compress(blue_png), encoding="gzip"), predictor, BOUNDS)
     assert found.request.arrays["image"].shape == (1, 9, 7, 3)
     with pytest.raises(TooLargeError, match="decompressed"):
-        payloads.read(Payload(gzip.compress(bytes(LIMIT + 1)), encoding="gzip"), predictor, LIMIT)
+        payloads.read(Payload(gzip.compress(bytes(LIMIT + 1)), encoding="gzip"), predictor, BOUNDS)
 
 
 @pytest.mark.parametrize(

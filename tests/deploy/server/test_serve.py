@@ -28,7 +28,8 @@ from deploy.errors import OnnxwayError, UsageError
 pytest.importorskip("starlette", reason="needs the extra 'serve'")
 pytest.importorskip("httptools", reason="needs the extra 'serve'")
 
-from deploy.server.serve import _listen
+from deploy.server.options import ServerOptions
+from deploy.server.sockets import listen
 
 START_S = 60
 
@@ -213,7 +214,7 @@ def test_companions_start_and_stop_with_it(colours: Path, capsys: pytest.Capture
     plane = DataPlane(workers=1)
     plane.add(Predictor.load(colours, threads=1))
     before = signal.getsignal(signal.SIGTERM)
-    serve(plane, port=0, access_log=False, beside=[Companion()])
+    serve(plane, ServerOptions(port=0, access_log=False), beside=[Companion()])
     assert calls == ["start", DRAIN_S]
     assert not plane.ready()
     assert signal.getsignal(signal.SIGTERM) == before
@@ -332,7 +333,7 @@ def test_help_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         command.main(["--help"])
     assert caught.value.code == 0
-    assert "example: python -m deploy" in capsys.readouterr().out
+    assert "examples:\n  python -m deploy" in capsys.readouterr().out
 
 
 def test_ctrl_c_while_loading(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,7 +345,7 @@ def test_ctrl_c_while_loading(colours: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_address_is_taken_before_anything_is_served() -> None:
-    with _listen("127.0.0.1", 0) as listener, pytest.raises(OnnxwayError, match="cannot listen there"):
-        _listen("127.0.0.1", listener.getsockname()[1])
+    with listen("127.0.0.1", 0) as listener, pytest.raises(OnnxwayError, match="cannot listen there"):
+        listen("127.0.0.1", listener.getsockname()[1])
     with pytest.raises(UsageError, match="port -1"):
-        _listen("127.0.0.1", -1)
+        listen("127.0.0.1", -1)

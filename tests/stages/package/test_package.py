@@ -46,7 +46,15 @@ def test_the_predictor_decides_as_the_test_split_did(
 
 def test_the_model_card_says_what_a_finder_needs(colour_bundle: Path) -> None:
     card = (colour_bundle / "README.md").read_text()
-    for words in ("# colours 1", "Predictor.load", "accuracy", "noise of probabilities", "generated", "batch 8"):
+    for words in (
+        "# colours 1",
+        "Predictor.load",
+        "accuracy",
+        "noise of probabilities",
+        "generated",
+        "batch 8",
+        "held against the trained network",
+    ):
         assert words in card
 
 

@@ -10,7 +10,7 @@ from deploy.passport import Check
 from stages.verify.checks import pooled
 from stages.verify.examination import Examination
 from stages.verify.reference import Feeds, Outputs
-from tests.stages.verify.identity import NOISE, examination, faithful
+from tests.stages.verify.identity import NOISE, Identity, examination, faithful
 
 ROWS = np.random.default_rng(0).uniform(size=(10_000, 3))
 
@@ -67,6 +67,17 @@ def test_of_a_large_network_most_rows_are_screened() -> None:
     near = int((decisions.margins[np.argsort(decisions.rows)][128:] <= 32 * NOISE).sum())
     assert exam.findings["screened"] == 1000 - 128 - near
     assert f"{128 + near} rows and {872 - near} screened" in made["largest error of scores"].detail
+
+
+def test_where_the_truth_is_slow_fewer_rows_are_compared_with_it() -> None:
+    class Numpy(Identity):
+        slowness = 4
+
+    exam = examination(faithful, ROWS[:1000], reference=Numpy(), max_batch=32)
+    exam.row_flops = 10**12
+    made = checks(exam)
+    assert all(made.values())
+    assert 1000 - 128 < exam.findings["screened"] <= 1000 - 32
 
 
 @pytest.mark.parametrize("wrong", [5, 500])
