@@ -102,13 +102,14 @@ class Examination:
             return Check(name, False, detail=malformed[0])
         for group in groups if self.open else ():
             if doubtful(group.worst_ratio(self.noise), self.config.limit) or self._flips(group):
-                group.redraw(self._scales())
+                group.redraw(self.scaled())
         ratio = max(group.worst_ratio(self.noise) for group in groups)
         flips = sum(map(self._flips, groups))
         check = limited(name, ratio, self.config.limit, detail)
         return check if not flips else Check(name, False, check.value, check.limit, f"{flips} rows decided otherwise")
 
-    def _scales(self) -> dict[str, float]:
+    def scaled(self) -> dict[str, float]:
+        """Return `scales`, measured on test rows."""
         if not self.scales and self.test is not None:
             self.scales.update(self.test.scales())
         return self.scales

@@ -95,6 +95,10 @@ class Pool:
         self.redrawn += truth.size
         self.others.add(truth + scale * (rounded - truth), truth)
 
+    def allow(self, other: "Pool") -> None:
+        """Let the largest error be judged by other draws on some of these values too."""
+        self.others.worst = _largest(self.others.worst, other.others.worst)
+
     def merge(self, other: "Pool") -> None:
         """Add all values of another pool."""
         self.count += other.count

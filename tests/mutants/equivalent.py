@@ -51,14 +51,3 @@ def negative_zero(model: Model) -> None:
     """A weight of zero has no sign that shows: x + (-0 * y) = x + (0 * y), for all finite y."""
     first = nodes(model, "Conv")[0]
     change(model, first, 1, lambda weight: np.where(weight == 0, -0.0, weight))
-
-
-@faithful("alexnet", "lenet5")
-def dropout_that_the_runtime_leaves_out(model: Model) -> str:
-    """As served, not as a file: ONNX Runtime removes Dropout at optimization level basic and above, training mode too.
-
-    With optimization off it drops units (a probability moved by 0.53), and verify, which opens files at level all, is
-    blind to that.
-    """
-    ratio, on = add(model, "ratio", np.float32(0.5)), add(model, "training", np.array(True))
-    return after(model, nodes(model, "Relu")[-1].output[0], "Dropout", ratio, on, seed=1)

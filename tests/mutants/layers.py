@@ -181,6 +181,13 @@ def dropout_left_in(model: Model) -> None:
     )
 
 
+@fault("alexnet", "lenet5", found_by="numpy witness")
+def dropout_left_in_that_the_runtime_leaves_out(model: Model) -> str:
+    """ONNX Runtime removes Dropout at optimization level basic and above, training mode too: numpy sees it alone."""
+    ratio, on = add(model, "ratio", np.float32(0.5)), add(model, "training", np.array(True))
+    return after(model, nodes(model, "Relu")[-1].output[0], "Dropout", ratio, on, seed=1)
+
+
 @fault("alexnet", "lenet5")
 def dropout_mask_baked_in(model: Model) -> str:
     """The mask of one call, as a constant."""

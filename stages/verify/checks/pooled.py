@@ -35,6 +35,8 @@ def check(exam: Examination) -> Iterator[Check]:
     pools = pooled.pools.values()
     if any(doubtful(ratio, exam.config.limit) for pool in pools for ratio in (pool.ratio(), pool.worst_ratio())):
         pooled.reorder()
+    if all(pool.ratio() <= exam.config.limit for pool in pools):
+        _look_again(exam, pooled)
     exam.noise = pooled.noise()
     for name, pool in pooled.pools.items():
         yield from _noise(exam, name, pool, pooled)
@@ -57,6 +59,19 @@ def _noise(exam: Examination, name: str, pool: Pool, pooled: Comparison) -> Iter
         rows += f" and {pooled.screened} screened by the yardstick"
     detail = f"{rows}: largest difference to float64 {pool.worst:.2e}, {yardstick}: {pool.worst_noise():.2e}"
     yield limited(f"largest error of {name}", pool.worst_ratio(), exam.config.limit, detail)
+
+
+def _look_again(exam: Examination, pooled: Comparison) -> None:
+    """Where only the largest error is beyond its limit, draw noise anew on the batch that was answered worst.
+
+    A network that is sure of nearly all rows makes nearly all the noise on the others, of which there may be a handful.
+    """
+    if any(doubtful(pool.worst_ratio(), exam.config.limit) for pool in pooled.pools.values()):
+        batch = pooled.worst.batches[0]
+        again = exam.compare([(batch.feeds, exam.answer(batch.feeds), batch.where)])
+        again.redraw(exam.scaled())
+        for name, pool in pooled.pools.items():
+            pool.allow(again.pools[name])
 
 
 def _pool(exam: Examination) -> Comparison:
