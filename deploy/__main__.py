@@ -3,11 +3,11 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NoReturn
 
 from deploy.errors import OnnxwayError, UsageError
 from deploy.server.arguments import add_arguments, from_arguments
+from deploy.server.routing import read_share
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,8 +94,8 @@ def _serve(options: argparse.Namespace) -> None:
         options=server,
         repository=options.repository,
         watch=options.watch,
-        canaries=[share(text, "--canary") for text in options.canary],
-        shadows=[share(text, "--shadow") for text in options.shadow],
+        canaries=[read_share(text, "--canary") for text in options.canary],
+        shadows=[read_share(text, "--shadow") for text in options.shadow],
     )
 
 
@@ -104,15 +104,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not key or not sign:
         raise UsageError(f"--option {text!r}: expected KEY=VALUE")
     return key, value
-
-
-def share(text: str, option: str) -> tuple[str, float]:
-    """Read what an option says: a folder, and the share of requests that what lies there gets."""
-    folder, _, weight = text.rpartition("=")
-    with suppress(ValueError):
-        if folder and 0 <= float(weight) <= 1:
-            return folder, float(weight)
-    raise UsageError(f"{option} {text!r}: expected a folder, '=' and a share from 0 to 1, like lenet-2=0.1")
 
 
 if __name__ == "__main__":

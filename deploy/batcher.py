@@ -93,6 +93,7 @@ class Batcher:
     lanes       threads that run batches
     mixed       rows of all shapes may share a batch (the runner has a cut)
     alone       no two jobs may share a batch
+    inline      short batches may run on the event loop; not where they might wait for others on their device
     limits, patient     see `deploy.batching`
     """
 
@@ -104,6 +105,7 @@ class Batcher:
         lanes: int = 1,
         mixed: bool = False,
         alone: bool = False,
+        inline: bool = True,
         limits: Limits | None = None,
         patient: bool = False,
     ) -> None:
@@ -121,8 +123,8 @@ class Batcher:
         self._turns: set[asyncio.AbstractEventLoop] = set()
         self._process = os.getpid()
         self._closed = False
-        inline = [rows for rows in range(1, latency.max_rows + 1) if latency.total(rows) <= INLINE_S]
-        self._inline_rows = max(inline, default=0)
+        short = [rows for rows in range(1, latency.max_rows + 1) if inline and latency.total(rows) <= INLINE_S]
+        self._inline_rows = max(short, default=0)
 
     @property
     def pending_rows(self) -> int:

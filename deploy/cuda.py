@@ -12,14 +12,19 @@ import re
 import sys
 import threading
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import onnxruntime
 
 from deploy.errors import OnnxwayError, ProviderError, UsageError
 from deploy.onnxfile import OnnxFile
-from deploy.placement import CUDA
+from deploy.placement import CUDA, Placement
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 MAX_OPSET = 21
+GRAPHS = "enable_cuda_graph"
 INSTALL = "pip install 'onnxway[cuda]'"
 
 DEFAULTS = {
@@ -33,10 +38,17 @@ _QUANTIZED = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
     | {"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
 )
+# Their outputs have as many rows as they find; asking how many is a wait that a capture forbids.
+_DATA_DEPENDENT = frozenset({"NonZero", "NonMaxSuppression", "Unique", "Compress"})
+_CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
+_EAGERLY = f"leave {GRAPHS} out"
 _DRIVER = "libcuda.so.1"
 _NO_CUDNN = "cuDNN is unavailable"
 _OPTIONS_PAGE = "https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html"
 _lock = threading.Lock()
+
+making = threading.Lock()
+"""Held while a session is created, and while graphs are captured: allocating breaks another thread's capture."""
 
 
 def options(chosen: Mapping[str, object]) -> dict[str, str]:
@@ -47,6 +59,50 @@ def options(chosen: Mapping[str, object]) -> dict[str, str]:
             "cudnn_conv_algo_search DEFAULT takes cuDNN's fallback engines; choose from: HEURISTIC, EXHAUSTIVE"
         )
     return merged
+
+
+def captures(options: Mapping[str, str]) -> bool:
+    """Tell whether provider options ask for CUDA graphs, as ONNX Runtime reads them."""
+    return options.get(GRAPHS, "0").lower() in ("1", "true")
+
+
+@functools.cache
+def turn(device: int) -> threading.Lock:
+    """Return the lock of a device: sessions on it run one at a time.
+
+    Kernels hold a lock by node, so a second thread gains little, and what it allocates would break a capture.
+    """
+    return threading.Lock()
+
+
+@functools.cache
+def device_thread(device: int) -> "ThreadPoolExecutor":
+    """Return the one thread of a device that runs captured graphs: they belong to the thread that captured them."""
+    from concurrent.futures import ThreadPoolExecutor  # here, because only CUDA graphs need it
+
+    return ThreadPoolExecutor(1, f"onnxway-cuda-{device}")
+
+
+def require_capturable(model: OnnxFile) -> None:
+    """Raise `ProviderError` for a graph that no CUDA graph can be captured of, by its operators."""
+    for operators, why in (
+        (_CONTROL_FLOW, "control flow, which runs on the CPU"),
+        (_DATA_DEPENDENT, "operators whose output sizes depend on the data"),
+    ):
+        found = sorted(operators & set(model.operators))
+        if found:
+            raise ProviderError(f"{GRAPHS}: the graph has {why} ({', '.join(found)}); {_EAGERLY}")
+
+
+def require_all_here(placement: Placement) -> None:
+    """Raise `ProviderError` unless every node is on the GPU: a CUDA graph would not run the others again."""
+    strays = [str(node) for node in placement.nodes if node.provider != CUDA]
+    if strays:
+        names = ", ".join(strays[:5]) + (", ..." if len(strays) > 5 else "")
+        raise ProviderError(
+            f"{GRAPHS}: {len(strays)} of {len(placement.nodes)} nodes run on the CPU, which a CUDA graph would leave "
+            f"out: {names}; export with fixed sizes, or {_EAGERLY}"
+        )
 
 
 def require_runnable(model: OnnxFile) -> None:
@@ -116,6 +172,9 @@ def creation_error(error: Exception) -> OnnxwayError:
         )
     if _NO_CUDNN in text:
         return _no_cudnn()
+    if "cannot use the graph capture feature" in text:
+        said = re.sub(r".*graph capture feature as requested by the user +as ", "", text)
+        return ProviderError(f"{GRAPHS}: no CUDA graph can be captured: {said}; {_EAGERLY}")
     return ProviderError(f"provider cuda: no session could be created: {_plain(text)}; see pipeline doctor")
 
 
@@ -124,6 +183,8 @@ def run_error(error: Exception) -> OnnxwayError:
     text = " ".join(str(error).split())
     if _NO_CUDNN in text:
         return _no_cudnn()
+    if re.search(r"CUDA failure 90\d", text):  # cudaErrorStreamCapture...
+        return ProviderError(f"{GRAPHS}: the graph makes a call that cannot be captured ({_plain(text)}); {_EAGERLY}")
     if "Failed to allocate memory" in text or "out of memory" in text or "CUDA failure 2:" in text:
         return ProviderError(f"provider cuda: out of device memory ({_plain(text)}); send smaller batches")
     return OnnxwayError(f"ONNX Runtime cannot run the model on the CUDA provider: {_plain(text)}")

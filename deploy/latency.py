@@ -11,7 +11,7 @@ from itertools import accumulate
 WEIGHT = 0.2  # of a new observation
 STEP = 0.5  # an observation further than this share from what was predicted counts as this far: a stall is no trend
 FORGET = 0.02  # of what a size is believed to be worse than at first, by each batch of another size
-STALE = 0.05  # plans are made anew when a latency has moved by more than this share
+STALE = 0.2  # plans, which cost as much as a small batch, are made anew when a latency has moved by more than this share
 MARGIN = 0.05  # a batch is split only if that saves more than this share: less is noise
 
 

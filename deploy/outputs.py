@@ -4,7 +4,7 @@ A kind is a frozen result class, an `OutputKind` that makes it, and an entry in 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -57,13 +57,13 @@ class Classification(Result):
         """Return the `k` most probable classes (all of them when there are fewer); the first is the decision."""
         if k < 1:
             raise UsageError(f"top({k}): expected 1 or more")
-        order = [int(i) for i in np.argsort(-self.probabilities, kind="stable") if i != self.index]
-        chosen = [self.index, *order][:k]
+        order = np.argsort(-self.probabilities, kind="stable")[: k + 1].tolist()
+        chosen = [self.index, *(i for i in order if i != self.index)][:k]
         return tuple(Score(self.labels[i], i, float(self.probabilities[i])) for i in chosen)
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
         """Return label, index, probability and the top `k` as JSON values."""
-        top = [asdict(score) for score in self.top(k)]
+        top = [vars(score) for score in self.top(k)]
         return {"label": self.label, "index": self.index, "probability": self.probability, "top": top}
 
 

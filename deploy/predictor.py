@@ -3,7 +3,6 @@
 import os
 import threading
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +21,8 @@ from deploy.providers import Provider, Session, Threads, open_session
 from deploy.rows import fixed_batch, freed
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from deploy.batcher import Batcher
     from deploy.warmup import Serving
 
@@ -264,7 +265,8 @@ class Predictor:
         return session
 
     def _reopen(self, name: str, threads: int) -> Session:
-        return open_session(verified_file(self._source, name), self.info.provider, threads=threads)
+        options = self.info.provider_options
+        return open_session(verified_file(self._source, name), self.info.provider, options, threads=threads)
 
     def _answer(self, arrays: Mapping[str, Array]) -> list[Any]:
         return self.results(self.infer(arrays))

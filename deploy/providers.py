@@ -7,13 +7,12 @@ process that opened it: after a fork, open a new one.
 
 import math
 import os
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import onnxruntime
@@ -29,6 +28,8 @@ Provider = Literal["cpu", "cuda"]
 Threads = int | Literal["auto"] | None
 """Threads within one run; "auto", and None as commands pass it: the cores that this process may use."""
 
+T = TypeVar("T")
+
 Optimization = Literal["all", "extended", "basic", "none"]
 
 _EP = {"cpu": CPU, "cuda": CUDA}
@@ -40,6 +41,7 @@ _LEVELS = {
 }
 _DTYPES = {"float": "float32", "double": "float64"}
 _FATAL_ONLY = 4
+EAGER = -1
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -56,20 +58,24 @@ class Session:
     outputs: tuple[TensorSpec, ...]
     _names: tuple[str, ...] = field(repr=False)
     _turn: AbstractContextManager[object] | None = field(default=None, repr=False)
+    _run_options: Any = field(default=None, repr=False)
 
     def run(self, arrays: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
         """Run once; returns `outputs`, or all. `OnnxwayError` when ONNX Runtime cannot run these tensors."""
         names = self._names if outputs is None else outputs
         feed = arrays if type(arrays) is dict else dict(arrays)
+        values = self.exclusively(lambda: self.raw.run(names, feed, self._run_options))
+        return dict(zip(names, values, strict=True))
+
+    def exclusively(self, call: Callable[[], T]) -> T:
+        """Call `raw` when it is this session's turn on its device; what it raises becomes an `OnnxwayError`."""
         try:
             if self._turn is None:
-                values = self.raw.run(names, feed)
-            else:
-                with self._turn:
-                    values = self.raw.run(names, feed)
+                return call()
+            with self._turn:
+                return call()
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             raise _run_error(self.provider, error) from None
-        return dict(zip(names, values, strict=True))
 
 
 @dataclass(frozen=True)
@@ -111,8 +117,11 @@ def open_session(
     if content.external_data:
         raise BundleError("the model keeps weights in other files; export it self-contained (one file)")
     chosen = _provider_options(provider, options or {})
+    graphs = provider == "cuda" and cuda.captures(chosen)
     if provider == "cuda":
         cuda.require_runnable(content)
+        if graphs:
+            cuda.require_capturable(content)
         cuda.preload()
     settings = _settings(threads, optimize)
     raw, copies = _create(data, provider, chosen, settings)
@@ -121,6 +130,8 @@ def open_session(
         raise ProviderError(f"provider {provider} is not used ({used} is): {cuda.diagnose()}")
     placement = read_placement(raw, copies)
     placement.prove(_EP[provider])
+    if graphs:
+        cuda.require_all_here(placement)
     inputs, outputs = tuple(map(_spec, raw.get_inputs())), tuple(map(_spec, raw.get_outputs()))
     batch = fixed_batch(inputs, outputs)
     make = Session if batch is None else partial(FixedBatchSession, batch=batch)
@@ -132,13 +143,20 @@ def open_session(
         placement=placement,
         inputs=inputs if batch is None else free_specs(inputs),
         outputs=outputs if batch is None else free_specs(outputs),
-        # CUDA kernels hold a lock by node: a second thread on one device gains nothing and costs memory
         _names=tuple(port.name for port in raw.get_outputs()),
-        _turn=threading.Lock() if provider == "cuda" else None,
+        _turn=cuda.turn(int(chosen["device_id"])) if provider == "cuda" else None,
+        _run_options=graph_id(EAGER) if graphs else None,  # captured or not, `run` takes tensors of any shape
     )
     if provider == "cuda":
         session.run(warmup or _zeros(session.inputs))
     return session
+
+
+def graph_id(number: int) -> Any:
+    """Return run options that capture, and later replay, the CUDA graph of this number; `EAGER` does neither."""
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("gpu_graph_id", str(number))
+    return options
 
 
 def usable_cores() -> int:
@@ -197,7 +215,7 @@ def _create(data: bytes, provider: Provider, options: dict[str, str], settings: 
     if provider == "cpu":
         return _create_strictly(data, provider, [CPU], settings), 0
     # Memcpy nodes are added after the placement is recorded; the optimised graph on disk is the only place to see them.
-    with _temporary_folder() as folder:
+    with cuda.making, _temporary_folder() as folder:
         settings.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
         raw = _create_strictly(data, provider, [(CUDA, options), CPU], settings)
         operators = onnxfile.inspect(_read(Path(settings.optimized_model_filepath))).operators

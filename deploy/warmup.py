@@ -2,10 +2,9 @@
 
 On the CPU either as many lanes as cores, of one thread each and all on one session, or one lane whose session has a
 thread a core. Which is faster depends on the model (a small net loses by being spread over threads), so both are tried.
-On CUDA there is one lane, and batches are padded to few sizes: a convolution keeps one cuDNN plan, for its last shape.
+On CUDA there is one lane, and batches are padded to few sizes (`deploy.buckets`).
 """
 
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from deploy import samples
+from deploy import buckets, samples
 from deploy.arrays import Array
 from deploy.batcher import INLINE_S, Batcher
 from deploy.batching import Limits
@@ -31,7 +30,7 @@ Reopen = Callable[[str, int], Session]
 MAX_ROWS = 64
 SLOWEST_S = 0.5  # no batch is made that takes longer, but for a single row
 ENOUGH = 0.97  # the smallest size with this share of the best rate is the largest that is used
-CUDA_SIZES = (32,)
+AROUND_S = 1e-4  # what a batch costs around its run: it is handed to a thread, and its answers back
 
 _REPEATS = 3
 _MEASURE_S = 0.005
@@ -42,7 +41,7 @@ class Serving:
     """How a model is to be served.
 
     lanes       batches that run at the same time, or "auto": cores or one, by measurement
-    sizes       of batches, in rows; none: found by measurement. On CUDA batches are padded to them
+    sizes       of batches, in rows; none: found by measurement. On CUDA batches are padded to them (1, 8, 32)
     mixed       pictures of different sizes may share a batch; costs memory for a second copy of the weights
     limits      of the queue
     patient     an idle lane may wait for another row if less is waited in all; else it never does
@@ -93,11 +92,13 @@ def warm_up(parts: Parts, serving: Serving) -> tuple[Session, Batcher]:
 
     Every session that is opened here replays the golden samples; `BundleError` when one does not pass.
     """
+    if parts.session.provider == "cuda":
+        return parts.session, _on_cuda(parts, serving)
     session, lanes, seconds = _layout(parts, serving)
     halves = _halves(parts, serving, session.threads)
     batcher = Batcher(
         Runner(session.run, halves),
-        LatencyTable(seconds, fixed=session.provider == "cuda"),
+        LatencyTable(seconds),
         lanes=lanes,
         mixed=halves is not None,
         alone=not share_rows(session.inputs, session.outputs),
@@ -107,11 +108,25 @@ def warm_up(parts: Parts, serving: Serving) -> tuple[Session, Batcher]:
     return session, batcher
 
 
+def _on_cuda(parts: Parts, serving: Serving) -> Batcher:
+    session = parts.session
+    if serving.lanes not in ("auto", 1):
+        raise UsageError(f"lanes {serving.lanes}: on CUDA a second one gains nothing; leave it at 1")
+    sizes = buckets.bucket_sizes(session, serving.sizes)
+    run = buckets.prepare(session, lambda: _single(parts), sizes, parts.golden, parts.passport)
+    return Batcher(
+        Runner(run),
+        LatencyTable(measure(run, parts.golden[0].inputs, 1, sizes), fixed=True),
+        inline=False,
+        alone=not share_rows(session.inputs, session.outputs),
+        limits=serving.limits,
+        patient=serving.patient,
+    )
+
+
 def _layout(parts: Parts, serving: Serving) -> tuple[Session, int, dict[int, float]]:
     """Return session, lanes and latencies: those asked for, or the better by rows/s (within 3 %: by latency)."""
     session, wanted = parts.session, serving.lanes
-    if session.provider == "cuda" and wanted not in ("auto", 1):
-        raise UsageError(f"lanes {wanted}: on CUDA a second one gains nothing; leave it at 1")
     if wanted != "auto":
         if wanted < 1:
             raise UsageError(f"lanes {wanted}: expected 1 or more, or auto")
@@ -119,7 +134,7 @@ def _layout(parts: Parts, serving: Serving) -> tuple[Session, int, dict[int, flo
             session = _single(parts)
         return session, wanted, _measured(session, wanted, parts, serving)
     cores = usable_cores()
-    if session.provider == "cuda" or cores == 1 or not parts.auto:
+    if cores == 1 or not parts.auto:
         return session, 1, _measured(session, 1, parts, serving)
     single = _single(parts)
     narrow = _measured(single, cores, parts, serving)
@@ -133,7 +148,7 @@ def _layout(parts: Parts, serving: Serving) -> tuple[Session, int, dict[int, flo
 
 def _halves(parts: Parts, serving: Serving, threads: int) -> CutRun | None:
     """Return the graph in its halves, if rows of different shapes can come and are of one shape in between."""
-    if not serving.mixed or parts.cut is None or parts.session.provider != "cpu":
+    if not serving.mixed or parts.cut is None:
         return None
     if all(isinstance(size, int) for spec in parts.session.inputs for size in spec.shape[1:]):
         return None
@@ -155,14 +170,14 @@ def _single(parts: Parts) -> Session:
 
 
 def _measured(session: Session, lanes: int, parts: Parts, serving: Serving) -> dict[int, float]:
-    sizes = tuple(sorted(serving.sizes)) or (CUDA_SIZES if session.provider == "cuda" else ())
-    if not share_rows(session.inputs, session.outputs):
-        sizes = (1,)
+    sizes = tuple(sorted(serving.sizes)) if share_rows(session.inputs, session.outputs) else (1,)
     return measure(session.run, parts.golden[0].inputs, lanes, sizes)
 
 
 def measure(run: Callable[[Arrays], object], row: Arrays, lanes: int, sizes: Sequence[int] = ()) -> dict[int, float]:
-    """Return the median seconds of a batch by rows, with all lanes at work.
+    """Return the seconds of a batch by rows, with all lanes at work; of a quarter of them, or fewer, it took less.
+
+    What else the machine does only ever adds: a median would, on a busy one, choose the layout by accident.
 
     sizes   default: 1, 2, 4, ... while rows/s grow, up to `MAX_ROWS` rows and `SLOWEST_S`, cut where it is `ENOUGH`
     """
@@ -171,7 +186,8 @@ def measure(run: Callable[[Arrays], object], row: Arrays, lanes: int, sizes: Seq
         for size in sizes or _doubling(MAX_ROWS):
             batch = {name: np.repeat(array[:1], size, axis=0) for name, array in row.items()}
             times = pool.map(_times, [run] * lanes, [batch] * lanes)
-            seconds[size] = statistics.median(one for lane in times for one in lane)
+            taken = sorted(one for lane in times for one in lane)
+            seconds[size] = taken[len(taken) // 4]
             if not sizes and _flat(seconds, size):
                 break
     return seconds if sizes else _enough(seconds)
@@ -200,11 +216,9 @@ def _flat(seconds: Mapping[int, float], size: int) -> bool:
 
 def _enough(seconds: Mapping[int, float]) -> dict[int, float]:
     best = _rate(seconds)
-    most = min(size for size, taken in seconds.items() if size / taken >= ENOUGH * best)
-    # So short a batch keeps nobody waiting, and a larger one saves the work around it, which is not measured here.
-    most = max([most, *(size for size, taken in seconds.items() if taken <= INLINE_S)])
+    most = min(size for size, taken in seconds.items() if size / (taken + AROUND_S) >= ENOUGH * best)
     return {size: taken for size, taken in seconds.items() if size <= most}
 
 
 def _rate(seconds: Mapping[int, float]) -> float:
-    return max(size / taken for size, taken in seconds.items())
+    return max(size / (taken + AROUND_S) for size, taken in seconds.items())

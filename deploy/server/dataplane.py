@@ -235,13 +235,19 @@ class DataPlane:
             with self.route(name, version) as served:
                 predictor, timing.info = served.predictor, served.predictor.info
                 heavy = protocol_http.is_heavy(headers, body)
-                request = await self.somewhere(heavy, protocol_http.read, headers, body, predictor, self.bounds)
+                if heavy:
+                    request = await self._in_thread(protocol_http.read, headers, body, predictor, self.bounds)
+                else:
+                    request = protocol_http.read(headers, body, predictor, self.bounds)
                 timing.lap("decode")
-                outputs = await self.infer(served, request, timing)
+                timing.rows = request.rows
+                outputs = await served.run(request.arrays, request.timeout_s, request.priority, timing.passage)
                 timing.lap("infer")
-            heavy = protocol_http.writes_much(outputs, request, headers)
             accepted = headers.get("accept-encoding", "")
-            wire = await self.somewhere(heavy, protocol_http.write, outputs, request, accepted, timing)
+            if protocol_http.writes_much(outputs, request, accepted):
+                wire = await self._in_thread(protocol_http.write, outputs, request, accepted, timing)
+            else:
+                wire = protocol_http.write(outputs, request, accepted, timing)
             timing.lap("encode")
         except Exception as error:
             if served is not None:
@@ -274,7 +280,8 @@ class DataPlane:
                 timing.lap("decode")
                 outputs = await self.infer(served, reading.request, timing)
                 timing.lap("infer")
-            results = await self._in_thread(payloads.results, outputs, predictor)
+            heavy = protocol_http.writes_much(outputs, reading.request, "")
+            results = await self.somewhere(heavy, payloads.results, outputs, predictor)
             timing.lap("encode")
         except Exception as error:
             served.statistics.failed(timing, error)

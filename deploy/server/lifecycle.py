@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 Load = Callable[[Path], Predictor]
 
 MIN_WATCH_S = 0.05
+CANARY = "canary"
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ class Place:
     @property
     def role(self) -> str:
         """What the model is there for, in a word."""
-        return "shadow" if self.is_shadow else "model" if self.share is None else "canary"
+        return "shadow" if self.is_shadow else "model" if self.share is None else CANARY
 
 
 class Lifecycle:
@@ -176,6 +178,8 @@ class Lifecycle:
     def _fill(self, place: Place, found: Found) -> None:
         """Load what lies at a place with all checks, warm it up, and let the event loop switch to it."""
         predictor = (self._load_shadow if place.is_shadow else self._load)(found.folder)
+        if place.role == CANARY:
+            predictor.info = _as_canary(predictor.info)
         try:
             for old in self._beside(place, predictor.info):
                 require_fit(predictor.info, old)
@@ -262,9 +266,18 @@ class Lifecycle:
         """Return what is served from a place, if a client has not had it unloaded meanwhile."""
         for served in self._dataplane.models if place.info else ():
             there = served.predictor.info
-            if place.info and (there.name, there.digest) == (place.info.name, place.info.digest):
+            if place.info and (there.name, there.version, there.digest) == _identity(place.info):
                 return served
         return None
+
+
+def _identity(info: Info) -> tuple[str, str, str]:
+    return info.name, info.version, info.digest
+
+
+def _as_canary(info: Info) -> Info:
+    """Return a canary's name tag: the bundle may be promoted while it is one, and then both are served."""
+    return replace(info, version=f"{info.version}-{info.digest[:8]}")
 
 
 def _title(info: Info) -> str:

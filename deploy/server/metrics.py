@@ -145,9 +145,9 @@ def _queues(page: Page, queues: Queues) -> None:
             ({**labels, "reason": "deadline"}, stats.refused_late),
             ({**labels, "reason": "expired"}, stats.expired),
         ]
-    page.add("onnxway_inference_refused", "counter", "Requests refused as they came, or late in the queue.", refused)
+    page.add("onnxway_inference_refused_total", "counter", "Requests refused as they came, or late in the queue.", refused)
     page.add(
-        "onnxway_inference_cancelled",
+        "onnxway_inference_cancelled_total",
         "counter",
         "Requests whose clients left while they were queued.",
         [(labels, batcher.stats.cancelled) for labels, batcher in queues],
@@ -192,4 +192,4 @@ def _shadows(page: Page, dataplane: "DataPlane") -> None:
     shadows = [shadow.snapshot() for several in dataplane.shadows.values() for shadow in several]
     for what, words in _SHADOWED.items():
         samples = [({"model": one["name"], "version": one["version"]}, one[what]) for one in shadows]
-        page.add(f"onnxway_shadow_{what}", "counter", f"{words}.", samples)
+        page.add(f"onnxway_shadow_{what}_total", "counter", f"{words}.", samples)

@@ -53,9 +53,12 @@ class ServerOptions:
         default=4096, metadata=_about("limits", "rows of one model that may wait; more is refused with 503", "ROWS")
     )
 
-    api_keys: Path | None = field(default=None, metadata=_about("security", "file with a key, or sha256:HEX of one, a line; requests must have one; read when it changes",
-        "FILE",
-    ))  # fmt: skip
+    api_keys: Path | None = field(
+        default=None,
+        metadata=_about(
+            "security", "keys, or sha256:HEX of them, one a line: requests must have one; read when it changes", "FILE"
+        ),
+    )
     tls_cert: Path | None = field(
         default=None, metadata=_about("security", "certificate with its chain: TLS on all ports", "PEM")
     )

@@ -34,7 +34,7 @@ def to_bytes(array: Array) -> bytes | memoryview:
     """Return an array's bytes; without a copy where it is large, contiguous and little endian."""
     little = _little(array.dtype)
     if array.nbytes <= _SMALL:
-        return (array if array.dtype is little else array.astype(little, copy=False)).tobytes()
+        return array.tobytes() if array.dtype == little else array.astype(little).tobytes()
     plain = np.ascontiguousarray(array, little)
     return memoryview(plain.reshape(-1).view(np.uint8).data)
 

@@ -46,7 +46,8 @@ def is_heavy(headers: Mapping[str, str], body: bytes) -> bool:
 def read(headers: Mapping[str, str], body: bytes, predictor: Predictor, bounds: Bounds) -> InferRequest:
     """Return a checked request. Raises `InputError` and its kin."""
     inputs, outputs = predictor.info.input, predictor.info.output
-    plain = compression.decompress(body, headers.get("content-encoding", ""), bounds.body)
+    encoding = headers.get("content-encoding", "")
+    plain = compression.decompress(body, encoding, bounds.body) if encoding else body
     stated = headers.get(HEADER_LENGTH)
     if stated is None:
         request = protocol.read_request(protocol_json.parse(bytes(plain)), inputs, outputs)
@@ -83,11 +84,13 @@ def check(request: InferRequest, predictor: Predictor, bounds: Bounds) -> int:
     return rows
 
 
-def writes_much(outputs: Mapping[str, Array], request: InferRequest, headers: Mapping[str, str]) -> bool:
+def writes_much(outputs: Mapping[str, Array], request: InferRequest, accept_encoding: str) -> bool:
     """Return whether writing the answer takes so long that an event loop should not wait for it."""
-    numbers = sum(outputs[name].size for name in request.outputs if name not in request.binary)
-    compressed = "accept-encoding" in headers and compression.wanted(headers["accept-encoding"])
-    return numbers > MANY_NUMBERS or bool(compressed)
+    if accept_encoding and compression.wanted(accept_encoding):
+        return True
+    if len(request.binary) == len(request.outputs):
+        return False
+    return sum(outputs[name].size for name in request.outputs if name not in request.binary) > MANY_NUMBERS
 
 
 def write(outputs: Mapping[str, Array], request: InferRequest, accept_encoding: str, timing: Timing) -> Wire:
@@ -101,14 +104,14 @@ def write(outputs: Mapping[str, Array], request: InferRequest, accept_encoding: 
         headers += [("Content-Type", "application/octet-stream"), ("Inference-Header-Content-Length", str(len(text)))]
     else:
         headers.append(("Content-Type", "application/json"))
-    answer = Wire(200, headers, body, timing)
+    length = sum(map(len, body))
     coding = compression.wanted(accept_encoding) if accept_encoding else ""
-    if coding and answer.length >= _MIN_COMPRESSED:
+    if coding and length >= _MIN_COMPRESSED:
         body = [compression.compress(body, coding)]
+        length = len(body[0])
         headers += [("Content-Encoding", coding), ("Vary", "Accept-Encoding")]
-        answer = Wire(200, headers, body, timing)
-    headers.append(("Content-Length", str(answer.length)))
-    return answer
+    headers.append(("Content-Length", str(length)))
+    return Wire(200, headers, body, timing)
 
 
 def timed(wire: Wire, timing: Timing) -> Wire:

@@ -1,6 +1,7 @@
 """Which of several versions answers a request that names none."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from deploy.errors import UsageError
 
@@ -40,3 +41,12 @@ def choose(shares: Sequence[Share]) -> Share | None:
         return None
     chosen._owed -= 1.0
     return chosen
+
+
+def read_share(text: str, option: str) -> tuple[str, float]:
+    """Read what an option says: where a version lies, and the share of requests that it gets; `UsageError`."""
+    where, _, weight = text.rpartition("=")
+    with suppress(ValueError):
+        if where and 0 <= float(weight) <= 1:
+            return where, float(weight)
+    raise UsageError(f"{option} {text!r}: expected a folder, '=' and a share from 0 to 1, like lenet-2=0.1")

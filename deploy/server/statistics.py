@@ -3,6 +3,7 @@
 import time
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from deploy.accounts import Passage
@@ -54,11 +55,17 @@ class Timing:
 
     def header(self) -> str:
         """Return the value of a `Server-Timing` header, in milliseconds; queue and compute are parts of infer."""
-        text = ", ".join([f"{stage};dur={seconds * 1e3:.3f}" for stage, seconds in self.laps.items()])
-        passage = self.passage
-        if not passage.batch_rows:
-            return text
-        return f"{text}, queue;dur={passage.queue_s * 1e3:.3f}, compute;dur={passage.compute_s * 1e3:.3f}"
+        passage, times = self.passage, [seconds * 1e3 for seconds in self.laps.values()]
+        batched = passage.batch_rows > 0
+        if batched:
+            times += ((passage.began - passage.arrived) * 1e3, (passage.ended - passage.began) * 1e3)
+        return _server_timing(tuple(self.laps), batched) % tuple(times)
+
+
+@cache
+def _server_timing(stages: tuple[str, ...], batched: bool) -> str:
+    """Return the header for these stages, with a place for the milliseconds of each."""
+    return ", ".join([f"{stage};dur=%.3f" for stage in (*stages, *(("queue", "compute") if batched else ()))])
 
 
 @dataclass
@@ -117,11 +124,14 @@ class Statistics:
         self.success.add(total)
         self.success_s.add(total)
         self.compute_input.add(laps.get("decode", 0.0))
-        self.compute_infer.add(timing.compute_s)
         self.compute_output.add(laps.get("encode", 0.0))
         if passage.batch_rows:
-            self.queue.add(passage.queue_s)
-            self.queue_s.add(passage.queue_s)
+            waited = passage.began - passage.arrived
+            self.queue.add(waited)
+            self.queue_s.add(waited)
+            self.compute_infer.add(passage.ended - passage.began)
+        else:
+            self.compute_infer.add(laps.get("infer", 0.0))
         self.rows += rows
         self.last_ms = time.time_ns() // 1_000_000
 

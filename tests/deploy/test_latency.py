@@ -74,6 +74,17 @@ def test_plans_follow_what_was_learnt() -> None:
     assert table.best(8) == 4
 
 
+def test_a_size_that_looked_slow_once_is_tried_again() -> None:
+    table = LatencyTable({1: 1.0, 4: 2.0, 8: 3.0})
+    for _ in range(10):
+        table.observe(8, 6.0)
+    assert table.best(8) == 4
+    for _ in range(100):  # 8 is not used meanwhile
+        table.observe(4, 2.0)
+    assert table.best(8) == 8
+    assert table.predict(8) == pytest.approx(3.0, rel=0.2)
+
+
 @pytest.mark.parametrize("seconds", [{}, {0: 1.0}, {1: 0.0}])
 def test_what_is_no_table(seconds: dict[int, float]) -> None:
     with pytest.raises(ValueError, match="expected seconds above 0"):

@@ -18,11 +18,14 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 SOURCES = Path(os.environ.get("ONNXWAY_CUDA_REHEARSAL", REPOSITORY.parent / "shared" / "cuda-rehearsal"))
 
-# In such a process the real libraries must not be loaded first. `{run}` is what happens at the warm-up run.
-SCRIPT = """
+# In such a process the real libraries must not be loaded first.
+QUIETLY = """
 import json, sys
 import onnxruntime
 onnxruntime.preload_dlls = lambda *_, **__: None
+"""
+
+SCRIPT = """
 from deploy import providers
 from deploy.errors import OnnxwayError
 if not {warm_up}:
@@ -53,6 +56,25 @@ class Rehearsal:
         """
         return open_strictly(model, options, warm_up=warm_up, libraries=self.folder)
 
+    def script(self, code: str, *arguments: object) -> tuple[Any, list[str]]:
+        """Run Python in a process that finds the stand-ins; returns the JSON it prints last, and the calls.
+
+        Calls are those of the CUDA runtime as the stand-ins log them, "Memcpy 32 kind 1", and "# ..." for each line
+        that the script writes to stderr with that beginning.
+        """
+        done = subprocess.run(
+            [sys.executable, "-c", QUIETLY + code, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=_environment(self.folder) | {"CUDA_REHEARSAL_LOG": "1"},
+        )
+        assert done.returncode == 0, done.stderr
+        lines = [
+            line.removeprefix("[cuda] ") for line in done.stderr.splitlines() if line.startswith(("[cuda] ", "# "))
+        ]
+        return json.loads(done.stdout.splitlines()[-1]), lines
+
     def placement_of(self, model: Path) -> dict[str, str]:
         """Return {"0 Conv 'name'": provider, ...} of a strict session; a refusal fails the test with its words."""
         answer = self.open(model, warm_up=False)
@@ -65,19 +87,32 @@ def open_strictly(
     model: Path, options: dict[str, Any] | None = None, *, warm_up: bool = True, libraries: Path | None = None
 ) -> dict[str, Any]:
     """Open a model strictly on CUDA in a new process that finds CUDA libraries in one folder at most."""
+    done = subprocess.run(
+        [sys.executable, "-c", QUIETLY + SCRIPT.format(warm_up=warm_up), str(model), json.dumps(options or {})],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=_environment(libraries),
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def onnx_file(folder: Path, text: str, opset: int = 20) -> Path:
+    """Write a graph in ONNX's text form as `model.onnx`."""
+    onnx = pytest.importorskip("onnx", reason="needs onnx to make a graph")
+    model = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["": {opset}]> {text}')
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, folder / "model.onnx")
+    return folder / "model.onnx"
+
+
+def _environment(libraries: Path | None) -> dict[str, str]:
     environment = {key: value for key, value in os.environ.items() if key != "LD_LIBRARY_PATH"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [_deploy_root(), environment.get("PYTHONPATH", "")]))
     if libraries:
         environment["LD_LIBRARY_PATH"] = str(libraries)
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(warm_up=warm_up), str(model), json.dumps(options or {})],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    return environment
 
 
 def build(folder: Path, change: tuple[str, str] | None = None) -> Path:

@@ -7,17 +7,9 @@ import pytest
 from deploy import cuda
 from deploy.placement import CPU, CUDA, SHAPE_OPERATORS
 from tests.deploy.conftest import COLOURS
-from tests.rehearsal.plugin import Rehearsal, build, open_strictly, require_rehearsal
+from tests.rehearsal.plugin import Rehearsal, build, onnx_file, open_strictly, require_rehearsal
 
 MODEL = COLOURS / "model.onnx"
-
-
-def onnx_file(folder: Path, text: str, opset: int = 20) -> Path:
-    onnx = pytest.importorskip("onnx", reason="needs onnx to make a graph")
-    model = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["": {opset}]> {text}')
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, folder / "model.onnx")
-    return folder / "model.onnx"
 
 
 def test_rehearsal_places_the_whole_graph_on_cuda(cuda_rehearsal: Rehearsal) -> None:

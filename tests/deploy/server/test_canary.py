@@ -35,13 +35,32 @@ def test_a_canary_gets_its_share_of_what_names_no_version(versions: list[tuple[P
     with serving([Place(canary, share=Share(0.1)), Place(main)]) as site, load_on(site.host, 3) as seen:
         until(lambda: seen.count > 200)
         for _ in range(5):  # whoever names a version gets it, and nothing of it is counted
-            assert b'"data":[0]' in get(site.host, "/v2/models/colours/versions/2/infer", BLUE)[1]
+            assert b'"data":[0]' in get(site.host, f"/v2/models/colours/versions/2-{second[:8]}/infer", BLUE)[1]
             assert b'"data":[2]' in get(site.host, "/v2/models/colours/versions/1/infer", BLUE)[1]
         metadata = json.loads(get(site.host, "/v2/models/colours")[1])
     assert seen.faults == []
     assert set(seen.answers) == {(first, 2), (second, 0)}
     assert abs(seen.answers[second, 0] - 0.1 * seen.count) <= 1
-    assert (metadata["versions"], metadata["parameters"]["version"]) == (["1", "2"], "1")
+    assert (metadata["versions"], metadata["parameters"]["version"]) == (["1", f"2-{second[:8]}"], "1")
+
+
+def test_a_canary_that_is_promoted(versions: list[tuple[Path, str]], tmp_path: Path) -> None:
+    """The bundle takes the main place too, of whatever version it is; each place goes on to be followed by itself."""
+    (main, first), (canary, second), (third_folder, third) = versions
+    link = tmp_path / "champion"
+    point(link, main)
+    with serving([Place(link), Place(canary, share=Share(0.5))]) as site:
+        assert site.digests() == [first, second]
+        point(link, canary)
+        until(lambda: site.digests() == [second, second])
+        with load_on(site.host, 2) as seen:
+            until(lambda: seen.count > 20)
+        point(link, third_folder)
+        until(lambda: sorted(site.digests()) == sorted([second, third]))
+        (one,) = [one for one in site.dataplane.models if one.predictor.info.digest == second]
+        assert one.share is not None
+    assert seen.faults == []
+    assert set(seen.answers) == {(second, 0)}
 
 
 def test_a_canary_is_swapped_and_keeps_its_share(versions: list[tuple[Path, str]], tmp_path: Path) -> None:

@@ -59,6 +59,21 @@ def test_infer_gives_what_the_predictor_gives(dataplane: DataPlane, predictor: P
         assert np.array_equal(found, expected[output["name"]])
 
 
+def test_json_that_repeats_goes_with_the_bytes_behind_it(dataplane: DataPlane, predictor: Predictor) -> None:
+    tensor = {"name": "image", "datatype": "UINT8", "shape": [1, 4, 4, 3], "parameters": {"binary_data_size": 48}}
+    text = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+    headers = {"inference-header-content-length": str(len(text))}
+    found = []
+    for picture in (plain((255, 0, 0), 4, 4), plain((0, 0, 255), 4, 4), plain((255, 0, 0), 4, 4)):
+        wire = now(dataplane.infer_wire("colours", None, headers, text + picture.tobytes()))
+        expected = predictor.infer({"image": picture[None]})
+        assert [bytes(part) for part in wire.body[1:]] == [array.tobytes() for array in expected.values()]
+        found.append(wire.body[0])
+    assert found[0] == found[1] == found[2]
+    assert json.loads(found[0])["outputs"][1]["parameters"] == {"binary_data_size": 8}
+    assert now(dataplane.infer_wire("colours", None, headers, text + bytes(49))).status == 400  # one byte too many
+
+
 def test_predict_gives_a_typed_result(dataplane: DataPlane, blue_png: bytes) -> None:
     answer = predict(dataplane, blue_png)
     assert (answer["model_name"], answer["model_version"], answer["label"]) == ("colours", "1", "blue")

@@ -73,6 +73,20 @@ def test_pipelined_answers_come_in_order(client: Client, path: str) -> None:
     assert [client.answer().body for _ in bodies] == bodies
 
 
+def test_a_known_head_goes_with_the_body_behind_it(client: Client, path: str) -> None:
+    head = request(path, b"abc")[:-3]
+    for body in (b"abc", b"xyz", b"\r\n\r"):
+        client.send(head + body)
+        assert client.answer().body == body
+    client.send(head + b"one" + head + b"two")
+    assert [client.answer().body for _ in range(2)] == [b"one", b"two"]
+    client.send(head)
+    client.send(b"a")
+    client.send(b"bc" + head + b"de")  # a known head in the middle of a piece, and half a body
+    client.send(b"f")
+    assert [client.answer().body for _ in range(2)] == [b"abc", b"def"]
+
+
 def test_pipelined_behind_a_slow_one_on_either_path(served: Served, client: Client, path: str) -> None:
     other = FAST if path == ASGI else ASGI
     client.send(request(path, b"1", "X-Do: wait") + request(other, b"2") + b"GET / HTTP/1.1\r\n\r\n")

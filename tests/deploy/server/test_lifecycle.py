@@ -1,5 +1,6 @@
 """Swaps on a real server: what is served follows what lies on disk, and nobody who asks notices."""
 
+import contextlib
 import gc
 import json
 import logging
@@ -262,6 +263,21 @@ def test_swaps_as_fast_as_they_go_with_grpc_beside(three: list[tuple[Path, str]]
             until(lambda asked=asked: http.count > asked[0] + 3 and grpc.count > asked[1] + 3)
     assert http.faults + grpc.faults == []
     assert set(http.answers) == set(grpc.answers) == answers
+
+
+def test_the_end_under_load_leaves_no_request_that_was_begun_without_its_answer(three: list[tuple[Path, str]]) -> None:
+    pytest.importorskip("grpc", reason="needs the extra 'grpc'")
+    with contextlib.ExitStack() as stack:
+        site = stack.enter_context(serving([Place(three[0][0])], grpc=True))
+        (served,) = site.dataplane.models
+        clients = stack.enter_context(contextlib.ExitStack())
+        http = clients.enter_context(load_on(site.host, 4, until_refused=True))
+        grpc = clients.enter_context(grpc_load_on(site.grpc, 4, until_refused=True))
+        until(lambda: http.count > 100 and grpc.count > 100)
+        site.end()
+    assert http.faults + grpc.faults == []
+    assert served.statistics.success.count == http.count + grpc.count
+    assert served.statistics.fail.count == 0
 
 
 @pytest.mark.slow
