@@ -81,15 +81,13 @@ def test_rows_that_look_at_their_neighbours() -> None:
 
 
 def test_rows_whose_order_matters() -> None:
-    """Rows alone and in the order of the test rows answer rightly; only another order shows it."""
+    """Rows alone answer rightly; of two orders, one the other way round, one at least shows it."""
 
     def answer(feeds: Feeds) -> Outputs:
         return wrong(feeds["x"] + 1e-3 * (feeds["x"][0, 0] > feeds["x"][-1, 0]))
 
     found = checks(examination(answer, ROWS))
     assert not found["order of rows"]
-    assert found["batch invariance"]
-    assert found["batch sizes"]
 
 
 def test_a_state_that_is_not_reset() -> None:
