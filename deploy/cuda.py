@@ -18,7 +18,7 @@ import onnxruntime
 
 from deploy.errors import OnnxwayError, ProviderError, UsageError
 from deploy.onnxfile import OnnxFile
-from deploy.placement import CUDA, Placement
+from deploy.placement import CUDA
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -84,7 +84,11 @@ def device_thread(device: int) -> "ThreadPoolExecutor":
 
 
 def require_capturable(model: OnnxFile) -> None:
-    """Raise `ProviderError` for a graph that no CUDA graph can be captured of, by its operators."""
+    """Raise `ProviderError` for a graph that no CUDA graph can be captured of, by its operators.
+
+    Shape arithmetic may be on the CPU (`deploy.placement`): for one shape of inputs it gives the same numbers each
+    time, and a CUDA graph holds what they led to. Other nodes there make ONNX Runtime refuse the session.
+    """
     for operators, why in (
         (_CONTROL_FLOW, "control flow, which runs on the CPU"),
         (_DATA_DEPENDENT, "operators whose output sizes depend on the data"),
@@ -92,17 +96,6 @@ def require_capturable(model: OnnxFile) -> None:
         found = sorted(operators & set(model.operators))
         if found:
             raise ProviderError(f"{GRAPHS}: the graph has {why} ({', '.join(found)}); {_EAGERLY}")
-
-
-def require_all_here(placement: Placement) -> None:
-    """Raise `ProviderError` unless every node is on the GPU: a CUDA graph would not run the others again."""
-    strays = [str(node) for node in placement.nodes if node.provider != CUDA]
-    if strays:
-        names = ", ".join(strays[:5]) + (", ..." if len(strays) > 5 else "")
-        raise ProviderError(
-            f"{GRAPHS}: {len(strays)} of {len(placement.nodes)} nodes run on the CPU, which a CUDA graph would leave "
-            f"out: {names}; export with fixed sizes, or {_EAGERLY}"
-        )
 
 
 def require_runnable(model: OnnxFile) -> None:
@@ -183,8 +176,9 @@ def run_error(error: Exception) -> OnnxwayError:
     text = " ".join(str(error).split())
     if _NO_CUDNN in text:
         return _no_cudnn()
-    if re.search(r"CUDA failure 90\d", text):  # cudaErrorStreamCapture...
-        return ProviderError(f"{GRAPHS}: the graph makes a call that cannot be captured ({_plain(text)}); {_EAGERLY}")
+    capture = re.search(r"CUDA failure 90\d: [^;]*[^; ]", text)  # cudaErrorStreamCapture...
+    if capture:
+        return ProviderError(f"{GRAPHS}: the graph makes a call that cannot be captured ({capture[0]}); {_EAGERLY}")
     if "Failed to allocate memory" in text or "out of memory" in text or "CUDA failure 2:" in text:
         return ProviderError(f"provider cuda: out of device memory ({_plain(text)}); send smaller batches")
     return OnnxwayError(f"ONNX Runtime cannot run the model on the CUDA provider: {_plain(text)}")

@@ -11,7 +11,7 @@ from itertools import accumulate
 WEIGHT = 0.2  # of a new observation
 STEP = 0.5  # an observation further than this share from what was predicted counts as this far: a stall is no trend
 FORGET = 0.02  # of what a size is believed to be worse than at first, by each batch of another size
-STALE = 0.2  # plans, which cost as much as a small batch, are made anew when a latency has moved by more than this share
+STALE = 0.2  # plans, which cost as much as a small batch, are made anew when a latency moved by more than this share
 MARGIN = 0.05  # a batch is split only if that saves more than this share: less is noise
 
 
@@ -65,20 +65,27 @@ class LatencyTable:
         A size that looked slow is not used, and nothing more would be heard of it: what it was believed to be slower
         than in proportion to the first measurement is slowly forgotten, so that it is tried again.
         """
+        known, first = self._seconds, self._first_seconds
         change = min(max(seconds / self.predict(rows) - 1, -STEP), STEP)
         high = bisect_left(self._sizes, rows)
         low = high if self.fixed or high == 0 or self._sizes[high] == rows else high - 1
-        for at in {low, high}:
-            self._seconds[at] *= 1 + WEIGHT * change
-        pace = self._seconds[high] / self._first_seconds[high]
-        for at, first in enumerate(self._first_seconds):
-            if at not in (low, high) and self._seconds[at] > pace * first:
-                self._seconds[at] -= FORGET * (self._seconds[at] - pace * first)
-        below, above = self._seconds[: low + 1], self._seconds[high:]
-        self._seconds[: low + 1] = [min(one, below[-1]) for one in below]
-        self._seconds[high:] = [max(one, above[0]) for one in above]
-        if any(abs(now / then - 1) > STALE for now, then in zip(self._seconds, self._planned, strict=True)):
-            self._plan()
+        known[high] *= 1 + WEIGHT * change
+        if low != high:
+            known[low] *= 1 + WEIGHT * change
+        pace = known[high] / first[high]
+        for at in (*range(low), *range(high + 1, len(known))):
+            if known[at] > pace * first[at]:
+                known[at] -= FORGET * (known[at] - pace * first[at])
+        for at in range(low, 0, -1):
+            if known[at - 1] > known[at]:
+                known[at - 1] = known[at]
+        for at in range(high + 1, len(known)):
+            if known[at] < known[at - 1]:
+                known[at] = known[at - 1]
+        for now, then in zip(known, self._planned, strict=True):
+            if abs(now - then) > STALE * then:
+                self._plan()
+                break
 
     def _plan(self) -> None:
         """Fill in, for 1 to `max_rows` rows, the least total seconds and the first batch that leads there.

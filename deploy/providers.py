@@ -130,8 +130,6 @@ def open_session(
         raise ProviderError(f"provider {provider} is not used ({used} is): {cuda.diagnose()}")
     placement = read_placement(raw, copies)
     placement.prove(_EP[provider])
-    if graphs:
-        cuda.require_all_here(placement)
     inputs, outputs = tuple(map(_spec, raw.get_inputs())), tuple(map(_spec, raw.get_outputs()))
     batch = fixed_batch(inputs, outputs)
     make = Session if batch is None else partial(FixedBatchSession, batch=batch)

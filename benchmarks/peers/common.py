@@ -1,7 +1,7 @@
 """What the servers of others share: one body to an array, rows to answers, an answer to bytes.
 
-MODEL (a file), SIDE, CHANNELS, KIND (binary, json, jpeg) and PORT come in the environment. JSON is `{"image": [[...]]}`,
-nested, one row; MLServer has its own protocol, which is ours.
+MODEL (a file), SIDE, CHANNELS, KIND (binary, json, jpeg) and PORT come in the environment. JSON is one row, nested:
+`{"image": [[...]]}`; MLServer speaks the protocol that ours does.
 """
 
 import io

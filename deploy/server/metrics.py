@@ -145,7 +145,9 @@ def _queues(page: Page, queues: Queues) -> None:
             ({**labels, "reason": "deadline"}, stats.refused_late),
             ({**labels, "reason": "expired"}, stats.expired),
         ]
-    page.add("onnxway_inference_refused_total", "counter", "Requests refused as they came, or late in the queue.", refused)
+    page.add(
+        "onnxway_inference_refused_total", "counter", "Requests refused as they came, or late in the queue.", refused
+    )
     page.add(
         "onnxway_inference_cancelled_total",
         "counter",
@@ -191,5 +193,7 @@ _SHADOWED = {
 def _shadows(page: Page, dataplane: "DataPlane") -> None:
     shadows = [shadow.snapshot() for several in dataplane.shadows.values() for shadow in several]
     for what, words in _SHADOWED.items():
-        samples = [({"model": one["name"], "version": one["version"]}, one[what]) for one in shadows]
+        samples: list[Sample] = [
+            ({"model": one["name"], "version": one["version"], "digest": one["digest"]}, one[what]) for one in shadows
+        ]
         page.add(f"onnxway_shadow_{what}_total", "counter", f"{words}.", samples)

@@ -1,6 +1,7 @@
 """A data plane on a socket, until SIGTERM or Ctrl-C."""
 
 import asyncio
+import gc
 import importlib
 import importlib.util
 import signal
@@ -46,6 +47,8 @@ async def _run(dataplane: DataPlane, front: Front, listener: socket.socket, besi
         await front.start(listener)
         try:
             if await _started(beside, ended):
+                gc.collect()
+                gc.freeze()  # a full collection would stop the loop for 10 ms, to find that all is in use
                 print(f"serving on {where}  try: curl --data-binary @picture.png {where}/predict", flush=True)
                 for words in [companion.where for companion in beside if isinstance(companion, Addressed)]:
                     print(words, flush=True)

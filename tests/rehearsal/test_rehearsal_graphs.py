@@ -1,10 +1,12 @@
 """Buffers and CUDA graphs with the real provider over stand-ins: which calls, in which order; never values."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.deploy.conftest import COLOURS
 from tests.rehearsal.plugin import Rehearsal, build, onnx_file, require_rehearsal
 
 NETWORK = """g (float[n, 4] x) => (float[n, 3] y, int64[n] k)
@@ -192,16 +194,8 @@ print(json.dumps(words))
         ),
         ("g (float[n] x) => (int64[a, b] y) { y = NonZero(x) }", "output sizes depend on the data (NonZero)"),
         (
-            """g (float[n, c, h, w] x) => (float[n, q] y) {
-                s = Shape(x)
-                zero = Constant<value_ints = [0]>()
-                first = Gather(s, zero)
-                rest = Constant<value_ints = [-1]>()
-                target = Concat<axis = 0>(first, rest)
-                a = Sin(x)
-                y = Reshape(a, target)
-            }""",
-            "of 5 nodes run on the CPU, which a CUDA graph would leave out: Gather, Concat",
+            "g (float[n] x) => (float[n] y) { a = Celu(x) y = Sin(a) }",
+            "enable_cuda_graph: no CUDA graph can be captured: all compute graph nodes have not been partitioned",
         ),
         (
             """g (float[n] x) => (float[n] y) <float s = {0.1}, int8 z = {0}> {
@@ -215,12 +209,50 @@ print(json.dumps(words))
             "enable_cuda_graph: no CUDA graph can be captured: all compute graph nodes have not been partitioned",
         ),
     ],
-    ids=["control flow", "data-dependent", "nodes on the CPU", "int8", "copies"],
+    ids=["control flow", "data-dependent", "a node on the CPU", "int8", "copies"],
 )
 def test_rehearsal_refuses_graphs_of(cuda_rehearsal: Rehearsal, tmp_path: Path, text: str, words: str) -> None:
     answer = cuda_rehearsal.open(onnx_file(tmp_path, text), {"enable_cuda_graph": 1})
     assert answer["error"] == "ProviderError"
     assert words in answer["words"]
+
+
+def test_rehearsal_shape_arithmetic_on_the_cpu_leaves_no_copies_in_a_graph(
+    cuda_rehearsal: Rehearsal, tmp_path: Path
+) -> None:
+    """What is captured is kernels, and copies within the device ("kind 3")."""
+    model = onnx_file(
+        tmp_path,
+        """g (float[n, c, h, w] x) => (float[n, q] y) {
+            s = Shape(x)
+            zero = Constant<value_ints = [0]>()
+            first = Gather(s, zero)
+            rest = Constant<value_ints = [-1]>()
+            target = Concat<axis = 0>(first, rest)
+            a = Sin(x)
+            y = Reshape(a, target)
+        }""",
+    )
+    script = """
+from deploy import providers
+from deploy.binding import Buffers
+import numpy as np
+session = providers.open_session(sys.argv[1], "cuda", {"enable_cuda_graph": True})
+batch = {"x": np.zeros((2, 3, 4, 5), np.float32)}
+Buffers(session, batch, session.run(batch)).run(batch, providers.graph_id(1))
+print(json.dumps(sorted(node.operator for node in session.placement.nodes if node.provider.startswith("CPU"))))
+"""
+    on_cpu, lines = cuda_rehearsal.script(script, model)
+    assert on_cpu == ["Concat", "Gather"]
+    begin, end = lines.index("BeginCapture mode 0"), lines.index("EndCapture")
+    assert set(lines[begin + 1 : end]) == {"kernel", "MemcpyAsync 480 kind 3"}
+
+
+def test_rehearsal_a_bundle_of_ours_may_have_graphs(cuda_rehearsal: Rehearsal) -> None:
+    """Its picture's size is free and its graph resizes: all of that is on the GPU."""
+    answer = cuda_rehearsal.open(COLOURS / "model.onnx", {"enable_cuda_graph": 1}, warm_up=False)
+    assert "error" not in answer, answer
+    assert answer["taken"]["enable_cuda_graph"] == "1"
 
 
 @pytest.mark.parametrize("value", [True, 1, "true", "True"])
@@ -230,13 +262,7 @@ def test_rehearsal_the_option_is_read_as_onnx_runtime_reads_it(
     answer = cuda_rehearsal.open(network, {"enable_cuda_graph": value})
     assert answer["taken"]["enable_cuda_graph"] == "1"
     script = PARTS + "print(json.dumps([cuda.captures(session.options), session._run_options is not None]))"
-    assert cuda_rehearsal.script(script, network, f'{{"enable_cuda_graph": {json_of(value)}}}')[0] == [True, True]
-
-
-def json_of(value: object) -> str:
-    import json
-
-    return json.dumps(value)
+    assert cuda_rehearsal.script(script, network, json.dumps({"enable_cuda_graph": value}))[0] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -244,7 +270,7 @@ def json_of(value: object) -> str:
     [
         (
             ('LOG("EndCapture"); *graph = &token; return 0;', "return 901;"),
-            "enable_cuda_graph: the graph makes a call that cannot be captured (CUDA failure 901",
+            "enable_cuda_graph: the graph makes a call that cannot be captured (CUDA failure 901: rehearsal); leave",
         ),
         (
             (

@@ -93,8 +93,13 @@ class Reply:
 
 
 def ask(
-    address: str, body: bytes | None = None, *, method: str | None = None, tls: ssl.SSLContext | None = None, **headers: str
-) -> Reply:  # fmt: skip
+    address: str,
+    body: bytes | None = None,
+    *,
+    method: str | None = None,
+    tls: ssl.SSLContext | None = None,
+    **headers: str,
+) -> Reply:
     """Ask once; underscores in the names of headers stand for hyphens."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     question = urllib.request.Request(address, body, named, method=method)
@@ -133,8 +138,6 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     cert, secret = folder / "cert.pem", folder / "key.pem"
     cert.write_bytes(made.public_bytes(serialization.Encoding.PEM))
     secret.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return cert, secret

@@ -67,7 +67,9 @@ def test_health_needs_no_key(keyed: Running, path: str) -> None:
     assert ask(keyed.url + path).status == 200
 
 
-@pytest.mark.parametrize("path", ["/v2/health/live/../../v2", "/v2/health/live/", "/v2/health%2flive/x", "//v2/health/live"])
+@pytest.mark.parametrize(
+    "path", ["/v2/health/live/../../v2", "/v2/health/live/", "/v2/health%2flive/x", "//v2/health/live"]
+)
 def test_no_path_gets_round_it(keyed: Running, path: str) -> None:
     assert ask(keyed.url + path).status == 401
 

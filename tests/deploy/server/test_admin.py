@@ -86,7 +86,9 @@ def test_inference_is_elsewhere(guarded: Running) -> None:
 def test_the_level_of_the_log_can_be_changed(guarded: Running) -> None:
     logger, before = logging.getLogger("deploy"), logging.getLogger("deploy").level
     try:
-        assert ask(f"{guarded.admin}/log-level", b'{"level":"DEBUG"}', method="PUT", **BEARER).json == {"level": "DEBUG"}
+        assert ask(f"{guarded.admin}/log-level", b'{"level":"DEBUG"}', method="PUT", **BEARER).json == {
+            "level": "DEBUG"
+        }
         assert logger.isEnabledFor(logging.DEBUG)
         assert ask(f"{guarded.admin}/log-level", **BEARER).json == {"level": "DEBUG"}
         for bad in (b'{"level":"LOUD"}', b'{"level":["DEBUG"]}', b"[]", b""):

@@ -12,7 +12,9 @@ import pytest
 
 pytest.importorskip("starlette", reason="needs the extra 'serve'")
 pytest.importorskip("httptools", reason="needs the extra 'serve'")
-parser = pytest.importorskip("prometheus_client.parser", reason="reads what is written here")
+pytest.importorskip("prometheus_client", reason="reads what is written here")
+
+from prometheus_client import parser
 
 from deploy import Predictor
 from deploy.arrays import Array
@@ -186,8 +188,9 @@ def test_shadows_are_shown(colours: Path, predictor: Predictor) -> None:
         shadow.counts.rows, shadow.counts.disagreed = 10, 3
         found = Metrics(asyncio.run(scrape(dataplane)))
         shadow.close()
-    assert found("onnxway_shadow_rows_total", **MODEL) == 10
-    assert found("onnxway_shadow_disagreed_total", **MODEL) == 3
+    digest = predictor.info.digest
+    assert found("onnxway_shadow_rows_total", **MODEL, digest=digest) == 10
+    assert found("onnxway_shadow_disagreed_total", **MODEL, digest=digest) == 3
 
 
 def test_server_timing_tells_queue_and_compute(watched: Running) -> None:

@@ -80,6 +80,8 @@ def test_each_option_is_shown_once_in_its_group(capsys: pytest.CaptureFixture[st
 def test_the_command_says_in_one_line_what_is_wrong(
     words: list[str], told: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for module in ("starlette", "httptools", "orjson"):
+        pytest.importorskip(module, reason="needs the extra 'serve'")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
     try:

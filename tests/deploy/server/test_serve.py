@@ -326,7 +326,9 @@ def test_without_the_extra_the_remedy_is_named(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert command.main([str(colours)]) == 1
-    assert capsys.readouterr().err == "error: starlette, httptools, orjson not installed; pip install 'onnxway[serve]'\n"
+    assert (
+        capsys.readouterr().err == "error: starlette, httptools, orjson not installed; pip install 'onnxway[serve]'\n"
+    )
 
 
 def test_help_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:

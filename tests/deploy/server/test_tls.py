@@ -1,3 +1,4 @@
+import contextlib
 import socket
 import ssl
 from collections.abc import Iterator
@@ -87,10 +88,8 @@ def test_plain_http_on_its_port_is_no_way_in(encrypted: Running) -> None:
     address = ("127.0.0.1", int(encrypted.url.rpartition(":")[2]))
     with socket.create_connection(address, timeout=10) as plain:
         plain.sendall(b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n")
-        try:
+        with contextlib.suppress(ConnectionResetError):
             assert b"HTTP" not in plain.recv(1000)
-        except ConnectionResetError:
-            pass
 
 
 def test_both_in_one_file(pair: tuple[Path, Path], tmp_path: Path) -> None:
@@ -109,9 +108,9 @@ def test_wrong_files_are_told(pair: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "words.pem").write_text("words")
     with pytest.raises(UsageError, match="no certificate with its key"):
         server_context(tmp_path / "words.pem", pair[1])
-    with pytest.raises(NotFoundError, match="none.pem: no such file"):
+    with pytest.raises(NotFoundError, match="no such file"):
         server_context(tmp_path / "none.pem", pair[1])
-    with pytest.raises(NotFoundError, match="none.pem: no such file"):
+    with pytest.raises(NotFoundError, match="no such file"):
         server_context(pair[0], tmp_path / "none.pem")
 
 
