@@ -15,6 +15,7 @@ With `--servers ours --models lenet` it takes a minute. On a machine that others
 import argparse
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -34,7 +35,6 @@ from deploy.inputs import decode_image
 from deploy.providers import open_session, usable_cores
 
 KINDS = ("binary", "json", "jpeg")
-FIRST_PORT = 18_400
 OPEN_CONNECTIONS = 256
 DEADLINE_US = 200_000
 
@@ -48,14 +48,14 @@ class Load(NamedTuple):
     bad: int
 
 
-def wrk(port: int, asked: Body, connections: int, seconds: float, folder: Path) -> Load:
+def wrk(port: int, asked: Body, connections: int, seconds: int, folder: Path) -> Load:
     """Ask again and again over so many connections; `bad` counts answers that are not 2xx, and broken connections."""
     data, script = folder / "body", folder / "wrk.lua"
     data.write_bytes(asked.data)
     headers = "".join(f"wrk.headers['{name}'] = '{value}'\n" for name, value in asked.headers.items())
     script.write_text(f"wrk.method = 'POST'\nwrk.body = io.open('{data}', 'rb'):read('*a')\n{headers}")
     url = f"http://127.0.0.1:{port}{asked.target}"
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "--timeout", "10s", "-s", script, url]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s", "-s", script, url]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     bad = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", printed)))
     bad += sum(sum(map(int, re.findall(r"\d+", line))) for line in re.findall(r"Socket errors:(.*)", printed))
@@ -152,11 +152,11 @@ class Case:
     def run(self) -> None:
         """Start, measure, print."""
         with ExitStack() as stack:
-            for number, name in enumerate(self.options.servers):
+            for name in self.options.servers:
                 server = SERVERS[name]
                 if self.kind not in server.kinds:
                     continue
-                place = running(server, self.model, self.kind, self.bundle, self.options.cache, FIRST_PORT + number)
+                place = running(server, self.model, self.kind, self.bundle, self.options.cache)
                 try:
                     self.live[name] = server, stack.enter_context(place)
                 except (OSError, RuntimeError, subprocess.SubprocessError) as error:
@@ -231,13 +231,14 @@ def main() -> None:
     parser.add_argument("--models", type=_list(SHAPES), default=list(SHAPES), help=", ".join(SHAPES))
     parser.add_argument("--kinds", type=_list(KINDS), default=list(KINDS), help=", ".join(KINDS))
     parser.add_argument("--connections", type=lambda text: [int(one) for one in text.split(",")], default=[1, 8, 32])
-    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--open", action="store_true", help="also ask without waiting, at 70 and 200 %% of the peak")
     parser.add_argument(
         "--cache", type=Path, default=Path.home() / ".cache/onnxway-serving", help="environments, models"
     )
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed; apt-get install wrk")
     models = options.cache / "models"

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -45,8 +46,9 @@ SERVERS = {
         Server("mosec", ("mosec_server.py",), ("mosec",)),
         Server("mosec tuned", ("mosec_server.py",), ("mosec",), environment={"TUNED": "1"}),
         Server("fastapi", ("fastapi_server.py",), ("fastapi", "uvicorn[standard]")),
-        Server("litserve", ("litserve_server.py",), ("litserve",)),
-        Server("mlserver", ("-m", "mlserver", "start", "{settings}"), ("mlserver",), "ours", ("json",)),
+        Server("litserve", ("litserve_server.py",), ("litserve",), kinds=("json",)),
+        Server("mlserver", ("-c", "from mlserver.cli import main; main()", "start", "{settings}"), ("mlserver",), "ours",
+               ("json",)),
         Server("bentoml", ("-m", "bentoml", "serve", "bentoml_server:Model", "-p", "{port}"), ("bentoml",), "plain",
                ("json",)),
     )
@@ -142,9 +144,9 @@ class Running:
 
 
 @contextmanager
-def running(server: Server, model: str, kind: str, bundle: Path, cache: Path, port: int) -> Iterator[Running]:
+def running(server: Server, model: str, kind: str, bundle: Path, cache: Path) -> Iterator[Running]:
     """Run a server in a session of its own, which is ended with all that is in it."""
-    interpreter = python(server, cache)
+    interpreter, port = python(server, cache), _free_port()
     height, _, channels = SHAPES[model]
     environment = os.environ | server.environment
     environment |= {"MODEL": str(bundle / "model.onnx"), "SIDE": str(height), "CHANNELS": str(channels)}
@@ -166,6 +168,12 @@ def running(server: Server, model: str, kind: str, bundle: Path, cache: Path, po
                 process.wait(5)
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def _wait(process: "subprocess.Popen[bytes]", port: int, asked: Body) -> float:
     began = time.perf_counter()
     while time.perf_counter() < began + START_S:
@@ -183,7 +191,7 @@ def _wait(process: "subprocess.Popen[bytes]", port: int, asked: Body) -> float:
 def _mlserver(cache: Path, model: str, port: int) -> Path:
     folder = cache / f"mlserver-{model}"
     folder.mkdir(parents=True, exist_ok=True)
-    ports = {"http_port": port, "grpc_port": port + 1000, "metrics_port": port + 2000, "parallel_workers": 1}
+    ports = {"http_port": port, "grpc_port": _free_port(), "metrics_port": _free_port(), "parallel_workers": 1}
     (folder / "settings.json").write_text(json.dumps(ports))
     batching = {"name": model, "implementation": "mlserver_model.Model", "max_batch_size": 32, "max_batch_time": 0.001}
     (folder / "model-settings.json").write_text(json.dumps(batching))

@@ -5,6 +5,7 @@ float64 in the place of float32 is copied as it lies; and a CUDA graph replays w
 is bound by then.
 """
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ from deploy.providers import Session
 Arrays = Mapping[str, Array]
 Addresses = tuple[tuple[str, tuple[int, ...], int], ...]
 """Name, shape and address of every buffer."""
+
+_numbers = itertools.count(1)  # never one twice: what a session has captured under a number it replays ever after
 
 
 class Buffers:
@@ -67,14 +70,14 @@ class Buffers:
 
 
 class GraphIds:
-    """Which CUDA graph of a session belongs to which buffers: an id is given once and holds for these alone."""
+    """Which CUDA graph belongs to which buffers: an id is given once in a process and holds for these alone."""
 
     def __init__(self) -> None:
         self._addresses: dict[int, Addresses] = {}
 
     def assign(self, buffers: Buffers) -> int:
-        """Return an id that no other buffers have, from 1 on: 0 is what runs without an id would use."""
-        number = len(self._addresses) + 1
+        """Return an id that no other buffers ever had, from 1 on: 0 is what runs without an id would use."""
+        number = next(_numbers)
         self._addresses[number] = buffers.addresses
         return number
 

@@ -109,7 +109,8 @@ def prepare(
     runs: Mapping[int, Run] = {size: buffers[size].run for size in sizes}
     if graphs:
         thread = cuda.device_thread(int(session.options["device_id"]))
-        captured = thread.submit(_capture, buffers, batches, passport).result()
+        with cuda.making:  # waited for here: on that thread others' graphs would wait too
+            captured = thread.submit(_capture, buffers, batches, passport).result()
         runs = {size: _on(thread, run) for size, run in captured.items()}
     return Buckets(names, sessions, {form(batches[size][0], names): runs[size] for size in sizes})
 
@@ -158,26 +159,25 @@ def _on(thread: Executor, run: Run) -> Run:
 def _capture(
     buffers: Mapping[int, Buffers], batches: Mapping[int, Sequence[dict[str, Array]]], passport: Passport
 ) -> dict[int, Run]:
-    """Capture a graph for each bucket and return what replays it; to be called on the thread that will replay.
+    """Capture a graph for each bucket and return what replays it.
 
-    First each bucket answers without a graph, so that its memory is there and its plans are made, and right after that
-    its graph is captured. Then all graphs are replayed in turn, because a later bucket's plans took the place of an
-    earlier one's.
+    To be called on the thread that will replay, while `cuda.making` is held. First each bucket answers without a
+    graph, so that its memory is there and its plans are made, and right after that its graph is captured. Then all
+    graphs are replayed in turn, because a later bucket's plans took the place of an earlier one's.
     """
     ids = GraphIds()
     runs: dict[int, Run] = {}
     asked: list[samples.Sample] = []
     expected: dict[int, list[dict[str, Array]]] = {}
     found: list[dict[str, Array]] = []
-    with cuda.making:
-        for size, bound in buffers.items():
-            expected[size] = [bound.run(batch, graph_id(EAGER)) for batch in batches[size]]
-            runs[size] = _replay(bound, ids, ids.assign(bound))
-            runs[size](batches[size][0])
-        turns = list(itertools.product(range(_ROUNDS), range(2), buffers))
-        for _, number, size in turns:
-            asked.append(samples.Sample(batches[size][number]))
-            found.append(runs[size](batches[size][number]))
+    for size, bound in buffers.items():
+        expected[size] = [bound.run(batch, graph_id(EAGER)) for batch in batches[size]]
+        runs[size] = _replay(bound, ids, ids.assign(bound))
+        runs[size](batches[size][0])
+    turns = list(itertools.product(range(_ROUNDS), range(2), buffers))
+    for _, number, size in turns:
+        asked.append(samples.Sample(batches[size][number]))
+        found.append(runs[size](batches[size][number]))
     _require_parity(asked, [expected[size][number] for _, number, size in turns], found, passport)
     return runs
 

@@ -1,28 +1,27 @@
-"""LitServe with its batching."""
+"""LitServe with its batching; a body is JSON or a form."""
 
 import common
 import litserve
-from fastapi import Request, Response
 
 
 class Model(litserve.LitAPI):
     def setup(self, device):
         self.session = common.open_model()
 
-    async def decode_request(self, request: Request):
-        return common.from_json(request) if isinstance(request, dict) else common.decode(await request.body())
+    def decode_request(self, request):
+        return common.from_json(request)
 
     def batch(self, inputs):
         return inputs
 
-    async def predict(self, rows):
+    def predict(self, rows):
         return common.run(self.session, rows)
 
     def unbatch(self, output):
         return list(output)
 
-    async def encode_response(self, row):
-        return Response(common.encode(row))
+    def encode_response(self, row):
+        return {"probabilities": row.tolist()}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from deploy import Predictor, binding, bundle, samples, warmup
 from deploy.arrays import Array
 from deploy.buckets import MAX_SESSIONS, SIZES, Buckets, bucket_sizes, form, prepare
 from deploy.bundle import TensorSpec
-from deploy.errors import ProviderError, UsageError
+from deploy.errors import OnnxwayError, ProviderError, UsageError
 from deploy.passport import Passport
 from deploy.placement import CPU, CUDA, Node, Placement
 from deploy.providers import FixedBatchSession, Session, open_session
@@ -146,10 +146,22 @@ def test_outputs_without_a_known_place_run_without_buffers_and_have_no_graphs(
     outputs: Callable[[tuple[TensorSpec, ...]], tuple[TensorSpec, ...]],
     words: str,
 ) -> None:
-    free = like(session, outputs=outputs(session.outputs))
+    inputs = tuple(TensorSpec(it.name, it.dtype, (it.shape[0], "?", *it.shape[2:])) for it in session.inputs)
+    free = like(session, inputs=inputs, outputs=outputs(session.outputs))
     assert prepare(free, Openings(free), (1,), golden, passport).bound == {}
     with pytest.raises(ProviderError, match=rf"^enable_cuda_graph: .*{words}.*; leave enable_cuda_graph out"):
         prepare(like(free, options=GRAPHS), Openings(free), (1,), golden, passport)
+
+
+def test_a_graph_is_not_replayed_once_its_buffers_are_others(
+    session: Session, golden: tuple[samples.Sample, ...], passport: Passport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = prepare(like(session, options=GRAPHS), Openings(session), (2,), golden, passport)
+    batch = batch_like(golden, 2)
+    run(batch)
+    monkeypatch.setattr(binding.Buffers, "addresses", (("image", (2, 9, 7, 3), 0),))
+    with pytest.raises(OnnxwayError, match=r"CUDA graph \d+ was captured for other buffers"):
+        run(batch)
 
 
 class Crooked(binding.Buffers):
@@ -234,6 +246,15 @@ def test_warm_up_on_cuda_pads_to_buckets(
     for answer in answers:
         assert len(answer["class_index"]) == 1
         assert np.allclose(answer["probabilities"], session.run(picture)["probabilities"], atol=1e-6)
+
+
+def test_further_sessions_have_the_options_of_the_first(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[object] = []
+    with Predictor.load(colours, threads=1) as predictor:
+        monkeypatch.setattr("deploy.predictor.open_session", lambda *arguments, **_: opened.append(arguments[1:]))
+        predictor.info = dataclasses.replace(predictor.info, provider="cuda", provider_options={"use_tf32": "1"})
+        predictor._reopen("model.onnx", 1)
+    assert opened == [("cuda", {"use_tf32": "1"})]
 
 
 def on_cpu(array: Array) -> Any:

@@ -157,6 +157,23 @@ with ThreadPoolExecutor(3) as pool:
     assert "kernel" not in asking
 
 
+def test_rehearsal_a_second_warm_up_captures_anew(cuda_rehearsal: Rehearsal, network: Path) -> None:
+    """What the session captured before belongs to buffers that are gone."""
+    script = (
+        PARTS
+        + """
+from deploy import buckets
+for turn in ("first", "second"):
+    say(turn)
+    buckets.prepare(session, None, (2,), golden, passport)
+print("null")
+"""
+    )
+    _, lines = cuda_rehearsal.script(script, network, GRAPHS)
+    calls = phases(lines)
+    assert calls["first"].count("BeginCapture mode 0") == calls["second"].count("BeginCapture mode 0") == 1
+
+
 def test_rehearsal_buffers_refuse_what_does_not_fit(cuda_rehearsal: Rehearsal, network: Path) -> None:
     """float64 in the place of float32 would be copied as it lies."""
     script = (
