@@ -5,7 +5,8 @@
 For each model and kind of body (binary tensor, JSON, JPEG) all servers are started, and every round asks one after the
 other at each concurrency (wrk, Debian's package) and measures the ceiling: rows/s of ONNX Runtime in this process, with
 the best batch size and session layout and nothing around it (for JPEG, decoding included). What is printed are medians
-over rounds, and shares of the ceiling of the same round. Then, with --open, each server gets 70 % and 200 % of its own
+over rounds, shares of the ceiling of the same round, and the processor time that all processes of a server used for a
+request, which others on the machine disturb less. Then, with --open, each server gets 70 % and 200 % of its own
 peak from `openload.c`, whose requests do not wait for answers; at 200 % ours are given a deadline of 0.2 s.
 
 Others are installed by pip into environments of their own under --cache, and left out with a word where that fails.
@@ -46,6 +47,7 @@ class Load(NamedTuple):
     p50_ms: float
     p99_ms: float
     bad: int
+    cpu_us: float = 0.0
 
 
 def wrk(port: int, asked: Body, connections: int, seconds: int, folder: Path) -> Load:
@@ -177,7 +179,10 @@ class Case:
         server, process = self.live[name]
         try:
             asked = body(server, self.model, self.kind)
+            before = process.cpu_s()
             load = wrk(process.port, asked, connections, self.options.seconds, self.folder)
+            used = process.cpu_s() - before
+            load = load._replace(cpu_us=used / (load.rate * self.options.seconds) * 1e6)
         except (RuntimeError, subprocess.SubprocessError) as error:
             print(f"{name}: left out: {error}", flush=True)
             del self.live[name]
@@ -186,18 +191,21 @@ class Case:
 
     def _report(self) -> None:
         print(f"{'':12} {'start s':>8} {'MB':>6}", end="")
-        print("".join(f"{f'{c} at once: /s':>19} {'ceiling':>8} {'p50 ms':>8} {'p99 ms':>8}" for c in
+        print("".join(f"{f'{c} at once: /s':>19} {'ceiling':>8} {'p50 ms':>8} {'p99 ms':>8} {'cpu us':>7}" for c in
                       self.options.connections))  # fmt: skip
         for name, (_, process) in self.live.items():
             print(f"{name:12} {process.ready_s:8.2f} {process.memory_mb():6.0f}", end="")
             for connections in self.options.connections:
                 loads = self.loads[name, connections]
-                rate, p50, p99, _ = (
+                rate, p50, p99, _, cpu = (
                     statistics.median(column) for column in zip(*(one for one, _ in loads), strict=True)
                 )
                 share = statistics.median(share for _, share in loads)
                 bad = sum(load.bad for load, _ in loads)
-                print(f"{rate:19,.0f} {share:8.1%} {p50:8.2f} {p99:8.2f}{f' ({bad} bad)' if bad else ''}", end="")
+                print(
+                    f"{rate:19,.0f} {share:8.1%} {p50:8.2f} {p99:8.2f} {cpu:7.0f}{f' ({bad} bad)' if bad else ''}",
+                    end="",
+                )
             print(flush=True)
 
     def _open(self) -> None:

@@ -47,8 +47,8 @@ SERVERS = {
         Server("mosec tuned", ("mosec_server.py",), ("mosec",), environment={"TUNED": "1"}),
         Server("fastapi", ("fastapi_server.py",), ("fastapi", "uvicorn[standard]")),
         Server("litserve", ("litserve_server.py",), ("litserve",), kinds=("json",)),
-        Server("mlserver", ("-c", "from mlserver.cli import main; main()", "start", "{settings}"), ("mlserver",), "ours",
-               ("json",)),
+        Server("mlserver", ("-c", "from mlserver.cli import main; main()", "start", "{settings}"), ("mlserver",),
+               "ours", ("json",)),
         Server("bentoml", ("-m", "bentoml", "serve", "bentoml_server:Model", "-p", "{port}"), ("bentoml",), "plain",
                ("json",)),
     )
@@ -103,7 +103,7 @@ def _ours(
         asked["parameters"] = {"timeout": timeout_us}
     target = f"/v2/models/{model}/infer"
     if kind == "json":
-        tensor["data"] = pixels.reshape(-1).tolist() if only_text else [pixels.tolist()]
+        tensor["data"] = pixels.reshape(-1).tolist()  # flat, as the official clients send it
         asked |= {} if only_text else {"outputs": [{"name": "probabilities"}]}
         return Body(target, {"Content-Type": "application/json"}, json.dumps(asked).encode())
     tensor["parameters"] = {"binary_data_size": pixels.nbytes}
@@ -133,14 +133,23 @@ class Running:
         self.process, self.port, self.ready_s = process, port, ready_s
 
     def memory_mb(self) -> float:
-        """Return the resident memory of all its processes, what they share counted once each."""
-        pages = 0
-        for folder in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError, IndexError):
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                if int(fields[3]) == self.process.pid:  # the session that it was started in
-                    pages += int((folder / "statm").read_text().split()[1])
+        """Return the resident memory of all its processes, what they share counted for each."""
+        pages = sum(int((folder / "statm").read_text().split()[1]) for folder, _ in self._processes())
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def cpu_s(self) -> float:
+        """Return the processor time that all its processes have used."""
+        return sum(int(fields[11]) + int(fields[12]) for _, fields in self._processes()) / os.sysconf("SC_CLK_TCK")
+
+    def _processes(self) -> list[tuple[Path, list[str]]]:
+        """Return folder and status of all in the session that it was started in."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[3]) == self.process.pid:
+                    found.append((folder, fields))
+        return found
 
 
 @contextmanager
