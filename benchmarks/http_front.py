@@ -83,7 +83,7 @@ def serve_bare(listener: socket.socket) -> None:
 def serve_front(listener: socket.socket, access_log: bool = False) -> None:
     import uvloop
 
-    from deploy.server.http import Front
+    from deploy.server.http.front import Front
 
     async def run() -> None:
         await Front(infer, app, access_log=access_log).start(listener)

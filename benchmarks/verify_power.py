@@ -162,6 +162,8 @@ def main() -> None:
         seeds = range(options.first_seed, options.first_seed + options.seeds)
         tables = run(Bench(Path(folder), options.budget), options.most, seeds, faulty=not options.faithful)
     for title, table in zip(("Faults", "Faithful models", "Equivalent mutants"), tables, strict=True):
+        if not table.tried:
+            continue
         print(f"\n## {title}: refused by\n")
         print("\n".join(lines(table)))
         print(*table.notes, sep="\n")

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from deploy.errors import OnnxwayError, UsageError
 from deploy.server.arguments import add_arguments, from_arguments
-from deploy.server.routing import read_share
+from deploy.server.lifecycle.routing import read_share
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,8 +12,8 @@ from pipeline.references import LATEST, bundle_folder
 if TYPE_CHECKING:
     from deploy.predictor import Predictor
     from deploy.providers import Provider
+    from deploy.server.lifecycle.watch import Source
     from deploy.server.options import ServerOptions
-    from deploy.server.watch import Source
 
 LOOK_S = 1.0
 """Once a reference leads elsewhere, the server looks there within so many seconds; a look costs a listing."""

@@ -12,7 +12,7 @@ from deploy.server.options import ServerOptions
 if TYPE_CHECKING:
     from deploy.batcher import Batcher
     from deploy.providers import Provider
-    from deploy.server.watch import Source
+    from deploy.server.lifecycle.watch import Source
 
 
 def serve_bundles(
@@ -46,11 +46,11 @@ def serve_bundles(
         _require("grpc", "grpc", "google.protobuf")
     from deploy.batching import Limits
     from deploy.predictor import Predictor
-    from deploy.server import events
     from deploy.server.dataplane import DataPlane
-    from deploy.server.lifecycle import Lifecycle, Place
+    from deploy.server.lifecycle import events
+    from deploy.server.lifecycle.routing import Share
+    from deploy.server.lifecycle.swaps import Lifecycle, Place
     from deploy.server.repository import Repository
-    from deploy.server.routing import Share
     from deploy.server.serve import serve
     from deploy.warmup import Serving
 

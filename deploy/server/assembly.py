@@ -4,14 +4,14 @@ import os
 import ssl
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from deploy.server import tracing
-from deploy.server.access import ApiKeys, KeyGuard, read_token
 from deploy.server.dataplane import DataPlane
-from deploy.server.http import Front
-from deploy.server.http_house import Observer
-from deploy.server.http_limits import Limits
+from deploy.server.http.front import Front
+from deploy.server.http.house import Observer
+from deploy.server.http.limits import Limits
+from deploy.server.ops import tracing
+from deploy.server.ops.access import ApiKeys, KeyGuard, read_token
 from deploy.server.options import TOKEN_VARIABLE, ServerOptions
-from deploy.server.rest import create_app
+from deploy.server.rest.app import create_app
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
@@ -40,7 +40,7 @@ def assemble(dataplane: DataPlane, options: ServerOptions) -> tuple[Front, list[
     """Return the front of a data plane and its companions, not started; `OnnxwayError` for what cannot be had."""
     tls = None
     if options.tls_cert is not None:
-        from deploy.server.tls import server_context
+        from deploy.server.ops.tls import server_context
 
         tls = server_context(options.tls_cert, options.tls_key)
     keys = ApiKeys(options.api_keys) if options.api_keys is not None else None
@@ -77,11 +77,11 @@ def _limits(options: ServerOptions) -> Limits:
 def _grpc(
     dataplane: DataPlane, options: ServerOptions, port: int, keys: ApiKeys | None, tracer: "Tracer | None"
 ) -> Companion:
-    from deploy.server.grpc import GrpcServer
+    from deploy.server.rpc.server import GrpcServer
 
     credentials = None
     if options.tls_cert is not None:
-        from deploy.server.tls import grpc_credentials
+        from deploy.server.ops.tls import grpc_credentials
 
         credentials = grpc_credentials(options.tls_cert, options.tls_key)
     return GrpcServer(
@@ -96,7 +96,7 @@ def _grpc(
 
 
 def _admin(dataplane: DataPlane, options: ServerOptions, port: int, tls: ssl.SSLContext | None) -> Companion:
-    from deploy.server.admin import AdminServer
+    from deploy.server.ops.admin import AdminServer
 
     token = read_token(options.admin_token_file, TOKEN_VARIABLE, os.environ)
     return AdminServer(

@@ -13,13 +13,14 @@ from deploy.arrays import Array
 from deploy.errors import NotReadyError, OnnxwayError, UnsupportedError
 from deploy.predictor import Predictor
 from deploy.providers import usable_cores
-from deploy.server import payloads, protocol, protocol_http
-from deploy.server.model_config import model_config
+from deploy.server.lifecycle.routing import Share
+from deploy.server.lifecycle.shadow import Shadow
 from deploy.server.models import Models, Run, Served
-from deploy.server.protocol import InferRequest
+from deploy.server.protocol import messages, over_http
+from deploy.server.protocol.messages import InferRequest
+from deploy.server.protocol.model_config import model_config
 from deploy.server.repository import Repository
-from deploy.server.routing import Share
-from deploy.server.shadow import Shadow
+from deploy.server.rest import payloads
 from deploy.server.statistics import Timing
 from deploy.server.wire import Wire
 
@@ -63,11 +64,11 @@ class DataPlane:
         *,
         workers: int | None = None,
         max_body: int = MAX_BODY,
-        max_rows: int = protocol_http.MAX_ROWS,
+        max_rows: int = over_http.MAX_ROWS,
         repository: Repository | None = None,
         scheduler: "Callable[[Predictor], Batcher] | None" = None,
     ) -> None:
-        self.bounds = protocol_http.Bounds(max_body, max_rows)
+        self.bounds = over_http.Bounds(max_body, max_rows)
         self.models = Models()
         self.shadows: dict[str, list[Shadow]] = {}
         self.loading = False
@@ -161,8 +162,8 @@ class DataPlane:
             "name": info.name,
             "versions": self.models.versions(info.name),
             "platform": "onnxruntime_onnx",
-            "inputs": protocol.describe(info.input),
-            "outputs": protocol.describe(info.output),
+            "inputs": messages.describe(info.input),
+            "outputs": messages.describe(info.output),
             "parameters": {
                 "version": info.version,
                 "digest": info.digest,
@@ -234,30 +235,30 @@ class DataPlane:
         try:
             with self.route(name, version) as served:
                 predictor, timing.info = served.predictor, served.predictor.info
-                heavy = protocol_http.is_heavy(headers, body)
+                heavy = over_http.is_heavy(headers, body)
                 if heavy:
-                    request = await self._in_thread(protocol_http.read, headers, body, predictor, self.bounds)
+                    request = await self._in_thread(over_http.read, headers, body, predictor, self.bounds)
                 else:
-                    request = protocol_http.read(headers, body, predictor, self.bounds)
+                    request = over_http.read(headers, body, predictor, self.bounds)
                 timing.lap("decode")
                 timing.rows = request.rows
                 outputs = await served.run(request.arrays, request.timeout_s, request.priority, timing.passage)
                 timing.lap("infer")
             accepted = headers.get("accept-encoding", "")
-            if protocol_http.writes_much(outputs, request, accepted):
-                wire = await self._in_thread(protocol_http.write, outputs, request, accepted, timing)
+            if over_http.writes_much(outputs, request, accepted):
+                wire = await self._in_thread(over_http.write, outputs, request, accepted, timing)
             else:
-                wire = protocol_http.write(outputs, request, accepted, timing)
+                wire = over_http.write(outputs, request, accepted, timing)
             timing.lap("encode")
         except Exception as error:
             if served is not None:
                 served.statistics.failed(timing, error)
             if isinstance(error, OnnxwayError):
-                return protocol_http.known_error(error, timing)
+                return over_http.known_error(error, timing)
             _log.exception("model %s", name)
-            return protocol_http.error_wire(500, INTERNAL, timing=timing)
+            return over_http.error_wire(500, INTERNAL, timing=timing)
         self.answered(served, request, outputs, timing)
-        return protocol_http.timed(wire, timing)
+        return over_http.timed(wire, timing)
 
     async def predict(
         self,
@@ -280,7 +281,7 @@ class DataPlane:
                 timing.lap("decode")
                 outputs = await self.infer(served, reading.request, timing)
                 timing.lap("infer")
-            heavy = protocol_http.writes_much(outputs, reading.request, "")
+            heavy = over_http.writes_much(outputs, reading.request, "")
             results = await self.somewhere(heavy, payloads.results, outputs, predictor)
             timing.lap("encode")
         except Exception as error:

@@ -9,7 +9,7 @@ from deploy.arrays import Array
 from deploy.errors import InputError, NotFoundError, UsageError
 from deploy.predictor import Predictor
 from deploy.schema import closest
-from deploy.server.routing import Share, choose
+from deploy.server.lifecycle.routing import Share, choose
 from deploy.server.statistics import Statistics
 
 if TYPE_CHECKING:

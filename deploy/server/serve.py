@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 from deploy.server.assembly import Addressed, Companion, assemble
 from deploy.server.dataplane import DataPlane
-from deploy.server.http import Front
+from deploy.server.http.front import Front
 from deploy.server.options import ServerOptions
 from deploy.server.sockets import listen, url
 

@@ -45,7 +45,7 @@ def command(
     REF is a bundle, a run folder, runs:/<id>, models:/<name>@<alias> or models:/<name>/<version>; by default the latest
     run.
     """
-    from deploy.server.routing import read_share
+    from deploy.server.lifecycle.routing import read_share
     from pipeline.serving import serve
 
     serve(

@@ -101,7 +101,7 @@ def test_http_answers_as_the_trained_graph(walk: Walk, raw: np.ndarray, expected
     from starlette.testclient import TestClient
 
     from deploy.server.dataplane import DataPlane
-    from deploy.server.rest import create_app
+    from deploy.server.rest.app import create_app
 
     plane = DataPlane()
     plane.add(Predictor.load(walk.packaged.bundle))

@@ -30,7 +30,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("deploy/providers.py", ["verify", "package"]),
         ("stages/tasks/classify/recipes.py", []),
         ("stages/report/plots.py", []),
-        ("deploy/server/rest.py", []),
+        ("deploy/server/rest/app.py", []),
     ],
 )
 def test_a_change_counts_for_the_stages_that_use_it(root: Path, file: str, stages: list[str]) -> None:

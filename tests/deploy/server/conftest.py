@@ -57,10 +57,10 @@ def address(colours: Path, shelf: Path) -> Iterator[Address]:
     pytest.importorskip("grpc", reason="needs the extra 'grpc'")
     pytest.importorskip("google.protobuf", reason="needs the extra 'grpc'")
     from deploy.server.dataplane import DataPlane
-    from deploy.server.grpc import GrpcServer
-    from deploy.server.http import Front
+    from deploy.server.http.front import Front
     from deploy.server.repository import Repository
-    from deploy.server.rest import create_app
+    from deploy.server.rest.app import create_app
+    from deploy.server.rpc.server import GrpcServer
 
     def opened(folder: Path) -> Predictor:
         return Predictor.load(folder, threads=1)

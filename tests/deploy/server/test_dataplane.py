@@ -15,7 +15,7 @@ from deploy.errors import InputError, NotFoundError, NotReadyError, OnnxwayError
 pytest.importorskip("orjson", reason="needs the extra 'serve'")
 
 from deploy.server.dataplane import DataPlane
-from deploy.server.payloads import Payload
+from deploy.server.rest.payloads import Payload
 from deploy.server.wire import Wire
 from tests.deploy.conftest import plain
 

@@ -16,7 +16,7 @@ pytest.importorskip("orjson", reason="needs the extra 'serve'")
 
 from deploy.server.dataplane import DataPlane
 from deploy.server.models import Models, Served
-from deploy.server.protocol import InferRequest
+from deploy.server.protocol.messages import InferRequest
 from deploy.server.statistics import Timing
 
 

@@ -166,7 +166,7 @@ def test_a_fixed_batch_is_judged_and_served_row_by_row(
 def test_a_served_fixed_batch_takes_any_number_of_rows(fixed: Path, tmp_path: Path) -> None:
     pytest.importorskip("orjson", reason="needs the extra 'serve'")
     from deploy.server.dataplane import DataPlane
-    from deploy.server.payloads import Payload
+    from deploy.server.rest.payloads import Payload
 
     dataplane = DataPlane(workers=1)
     dataplane.add(Predictor.load(packaged(fixed / "fixed.onnx", tmp_path / "out").folder, threads=1))

@@ -1,0 +1,1 @@
+"""HTTP/1.1 on sockets: connections, requests, answers, and the bridge to the ASGI application."""

@@ -1,0 +1,1 @@
+"""What is served changes while it is served: swaps, canaries, shadows."""
