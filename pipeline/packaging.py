@@ -25,20 +25,20 @@ def file(
 
     What was found lies in `verify/` beside it. Raises `VerdictError` for a failing verdict; an older bundle then stays.
     """
-    from stages.package import foreign as packing
+    from stages import adopt
     from stages.settings import apply
 
     config = apply(_Configs(), settings)
-    chosen = packing.name_of(path, name, config.package.version)
+    chosen = adopt.name_of(path, name, config.package.version)
     out = foreign.out or Path(f"package-{chosen}")
     folder = out / "bundle"
-    packing.require_place(folder, chosen, force=force)
+    adopt.require_place(folder, chosen, force=force)
     if sign is not None:
         _require_key(sign)
     subject = foreign.subject(path)
     found = verifying.judge(subject, config.verify, out / "verify")
     verifying.require(found.passport, out / "verify", "no bundle was written")
-    written = packing.package_file(subject, found, config.verify, config.package, folder, chosen)
+    written = adopt.package_file(subject, found, config.verify, config.package, folder, chosen)
     if sign is not None:
         from deploy import signing
 

@@ -15,8 +15,8 @@ from torch import nn
 from deploy import Predictor, bundle, samples
 from deploy.errors import BundleError, InputError, UsageError
 from deploy.recertify import recertify
+from stages.adopt import name_of, package_file, require_place
 from stages.errors import VerifyError
-from stages.package.foreign import name_of, package_file, require_place
 from stages.recipe import PackageConfig, VerifyConfig
 from stages.verify.certify import Verdict
 from stages.verify.foreign import Sources, Subject, subject, verify
