@@ -91,7 +91,7 @@ def run(bench: Bench, most: int, seeds: range, *, faulty: bool) -> tuple[Table, 
         subject = bench.subject(name, first)
         _try(bench, faults, subject, clamps.above_test_rows(subject), refuse=True)
     for mutation in catalogue.FAITHFUL:
-        for seed in seeds if mutation.name == "unchanged" else seeds[:1]:  # torch cannot export two LSTMs in a row
+        for seed in seeds if mutation.name == "unchanged" else seeds[:1]:
             for name in mutation.on[:most]:
                 _try(bench, faithful, bench.subject(name, seed), mutation, refuse=False)
     for mutation in catalogue.EQUIVALENT:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from deploy.arrays import Array
 from deploy.errors import NotReadyError, OnnxwayError, UnsupportedError
-from deploy.predictor import Predictor
+from deploy.predictor import Info, Predictor
 from deploy.providers import usable_cores
 from deploy.server.lifecycle.routing import Share
 from deploy.server.lifecycle.shadow import Shadow
@@ -183,11 +183,11 @@ class DataPlane:
         """Return what one model has done since it was loaded (all its versions, unless one is named), or all models."""
         if name:
             self.model(name, version)
-        infos = [(served, served.predictor.info) for served in self.models]
-        chosen = [
-            pair for pair in infos if not name or (pair[1].name == name and version in (None, "", pair[1].version))
-        ]
-        return {"model_stats": [served.stats() for served, _ in chosen]}
+
+        def asked(info: Info) -> bool:
+            return not name or (info.name == name and version in (None, "", info.version))
+
+        return {"model_stats": [served.stats() for served in self.models if asked(served.predictor.info)]}
 
     async def index(self, *, ready: bool = False) -> list[dict[str, str]]:
         """Return the models that are served and, unless only those `ready` are asked for, those that could be."""

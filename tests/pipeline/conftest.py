@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 from click.testing import CliRunner, Result
+from onnx import numpy_helper
 
 from deploy import bundle, files
 from deploy.passport import Check, Passport
@@ -58,6 +60,18 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path
     shutil.copyfile(empty_store, tmp_path / "mlflow.db")
     _use(monkeypatch, tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def models(workplace: Path) -> Path:
+    """`a.onnx`, and `b.onnx` with other weights, in the current folder."""
+    shutil.copyfile(COLOURS / "model.onnx", workplace / "a.onnx")
+    model = onnx.load(workplace / "a.onnx")
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 4:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * 1.01, tensor.name))
+    onnx.save(model, workplace / "b.onnx")
+    return workplace
 
 
 def _use(patch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -6,26 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import onnx
 import pytest
-from onnx import numpy_helper
 
-from tests.pipeline.conftest import COLOURS, Invoke
+from tests.pipeline.conftest import Invoke
 
 PICTURE = Path(__file__).parents[2] / "examples" / "embed" / "digit.png"
 QUICK = ("--inputs", "image=9,7,3:0..255", "--set", "verify.rows=64", "--set", "verify.max_batch=8", "--budget", "0")
-
-
-@pytest.fixture
-def models(workplace: Path) -> Path:
-    """`a.onnx`, and `b.onnx` with other weights, in the current folder."""
-    shutil.copyfile(COLOURS / "model.onnx", workplace / "a.onnx")
-    model = onnx.load(workplace / "a.onnx")
-    for tensor in model.graph.initializer:
-        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 4:
-            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * 1.01, tensor.name))
-    onnx.save(model, workplace / "b.onnx")
-    return workplace
 
 
 def test_a_file_against_itself_passes(invoke: Invoke, models: Path) -> None:

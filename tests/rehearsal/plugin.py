@@ -25,6 +25,16 @@ import onnxruntime
 onnxruntime.preload_dlls = lambda *_, **__: None
 """
 
+SHAPE_ARITHMETIC = """g (float[n, c, h, w] x) => (float[n, q] y) {
+    s = Shape(x)
+    zero = Constant<value_ints = [0]>()
+    first = Gather(s, zero)
+    rest = Constant<value_ints = [-1]>()
+    shape = Concat<axis = 0>(first, rest)
+    bigger = Sin(x)
+    y = Reshape(bigger, shape)
+}"""
+
 SCRIPT = """
 from deploy import providers
 from deploy.errors import OnnxwayError

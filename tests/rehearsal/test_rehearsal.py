@@ -7,7 +7,7 @@ import pytest
 from deploy import cuda
 from deploy.placement import CPU, CUDA, SHAPE_OPERATORS
 from tests.deploy.conftest import COLOURS
-from tests.rehearsal.plugin import Rehearsal, build, onnx_file, open_strictly, require_rehearsal
+from tests.rehearsal.plugin import SHAPE_ARITHMETIC, Rehearsal, build, onnx_file, open_strictly, require_rehearsal
 
 MODEL = COLOURS / "model.onnx"
 
@@ -36,15 +36,7 @@ def test_rehearsal_takes_the_options_as_they_are_meant(cuda_rehearsal: Rehearsal
 def test_rehearsal_shape_arithmetic_may_stay_on_the_cpu(cuda_rehearsal: Rehearsal, tmp_path: Path) -> None:
     model = onnx_file(
         tmp_path,
-        """g (float[n, c, h, w] x) => (float[n, q] y) {
-            s = Shape(x)
-            zero = Constant<value_ints = [0]>()
-            first = Gather(s, zero)
-            rest = Constant<value_ints = [-1]>()
-            shape = Concat<axis = 0>(first, rest)
-            bigger = Sin(x)
-            y = Reshape(bigger, shape)
-        }""",
+        SHAPE_ARITHMETIC,
     )
     answer = cuda_rehearsal.open(model)
     elsewhere = {operator for _, operator, provider in answer["nodes"] if provider == CPU}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.conftest import COLOURS
-from tests.rehearsal.plugin import Rehearsal, build, onnx_file, require_rehearsal
+from tests.rehearsal.plugin import SHAPE_ARITHMETIC, Rehearsal, build, onnx_file, require_rehearsal
 
 NETWORK = """g (float[n, 4] x) => (float[n, 3] y, int64[n] k)
     <float[4, 3] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}> {
@@ -240,15 +240,7 @@ def test_rehearsal_shape_arithmetic_on_the_cpu_leaves_no_copies_in_a_graph(
     """What is captured is kernels, and copies within the device ("kind 3")."""
     model = onnx_file(
         tmp_path,
-        """g (float[n, c, h, w] x) => (float[n, q] y) {
-            s = Shape(x)
-            zero = Constant<value_ints = [0]>()
-            first = Gather(s, zero)
-            rest = Constant<value_ints = [-1]>()
-            target = Concat<axis = 0>(first, rest)
-            a = Sin(x)
-            y = Reshape(a, target)
-        }""",
+        SHAPE_ARITHMETIC,
     )
     script = """
 from deploy import providers

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import onnx
 
+from stages.recipe import Precision
 from stages.verify.blame import describe, repro
 from stages.verify.blame.alone import alone
 from stages.verify.blame.case import Case
@@ -17,10 +18,10 @@ from stages.verify.blame.origin import OnnxOrigin, TorchOrigin
 from stages.verify.blame.probe import Meter, Probe
 from stages.verify.blame.steps import EAGER, EXPORTED, OPTIMIZED, UNOPTIMIZED, Judge, Step
 from stages.verify.blame.trusted import Trusted, TrustedGraph, TrustedProgram
+from stages.verify.precision import UNITS
 
 _LAYERS = 48
 _UNPAIRED = 0.25
-_UNITS = {"fp32": 0.0, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-8}  # half a unit in the last place
 
 
 def inside(case: Case, step: Step, found: Blame, judge: Judge, folder: Path, deadline: Deadline) -> Blame:
@@ -56,7 +57,12 @@ def _meter(case: Case, step: Step, judge: Judge, deadline: Deadline) -> Meter | 
         return None
     pairs = match(flow, trusted.flow) if trusted.flow is not None else match_names(flow, trusted.tensors)
     probe = Probe(flow, judge.feeds, step, deadline)
-    return Meter(probe, trusted, pairs, judge.limit, _UNITS[case.config.precision])
+    return Meter(probe, trusted, pairs, judge.limit, _unit(case.config.precision))
+
+
+def _unit(precision: Precision) -> float:
+    """Return the least relative noise of a value; in float32, the noise that the probe meets says enough."""
+    return 0.0 if precision == "fp32" else UNITS[precision]
 
 
 def _trusted(case: Case, step: Step, flow: Flow, judge: Judge, deadline: Deadline) -> Trusted | None:

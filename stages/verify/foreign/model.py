@@ -1,6 +1,5 @@
 """Another ONNX file as the reference: `--against b.onnx`, in float64 by onnx's numpy evaluator."""
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -60,9 +59,8 @@ class ModelReference:
     def perturbed(self, feeds: Feeds, seed: int, *, alike: bool) -> Outputs:
         """Return outputs by name with every weight moved by up to one unit in the last place: alike in all places."""
         if seed not in self._moved:
-            with tempfile.TemporaryDirectory() as folder:
-                onnx.save(_moved(self._proto, seed), path := Path(folder) / "moved.onnx")
-                self._moved[seed] = open_session(path, "cpu", optimize="none")
+            moved = _moved(self._proto, seed).SerializeToString()
+            self._moved[seed] = open_session(moved, "cpu", optimize="none")
         return self._moved[seed].run(feeds)
 
     def reordered(self, feeds: Feeds, seed: int) -> Outputs:

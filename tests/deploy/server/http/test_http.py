@@ -18,24 +18,10 @@ from tests.deploy.server.http.kit import ASGI, FAST, Client, Served, chunked, re
 BODY = 2**20
 
 
-@pytest.fixture(scope="module", params=["asyncio", "uvloop"])
-def served(request: pytest.FixtureRequest) -> Iterator[Served]:
-    if request.param == "uvloop":
-        pytest.importorskip("uvloop")
-    with serving(request.param, Limits(body=BODY, pipelined=32)) as found:
+@pytest.fixture(scope="module")
+def served(loop: str) -> Iterator[Served]:
+    with serving(loop, Limits(body=BODY, pipelined=32)) as found:
         yield found
-
-
-@pytest.fixture(params=[FAST, ASGI], ids=["fast", "asgi"])
-def path(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def client(served: Served) -> Iterator[Client]:
-    made = served.client()
-    yield made
-    made.close()
 
 
 def test_keep_alive(client: Client, path: str) -> None:

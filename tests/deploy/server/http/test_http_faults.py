@@ -22,33 +22,17 @@ from tests.deploy.server.http.kit import ASGI, FAST, Client, Served, chunked, re
 SHORT = Limits(body=2**20, head_s=0.2, body_s=0.2, body_rate=1e6, idle_s=0.2, write_s=0.2, linger_s=0.1)
 
 
-@pytest.fixture(scope="module", params=["asyncio", "uvloop"])
-def served(request: pytest.FixtureRequest) -> Iterator[Served]:
-    if request.param == "uvloop":
-        pytest.importorskip("uvloop")
-    with serving(request.param, Limits(body=2**20, connections=50, buffered=3 * 2**20)) as found:
+@pytest.fixture(scope="module")
+def served(loop: str) -> Iterator[Served]:
+    with serving(loop, Limits(body=2**20, connections=50, buffered=3 * 2**20)) as found:
         yield found
 
 
-@pytest.fixture(scope="module", params=["asyncio", "uvloop"])
-def hasty(request: pytest.FixtureRequest) -> Iterator[Served]:
+@pytest.fixture(scope="module")
+def hasty(loop: str) -> Iterator[Served]:
     """A front that waits for nobody."""
-    if request.param == "uvloop":
-        pytest.importorskip("uvloop")
-    with serving(request.param, SHORT) as found:
+    with serving(loop, SHORT) as found:
         yield found
-
-
-@pytest.fixture(params=[FAST, ASGI], ids=["fast", "asgi"])
-def path(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def client(served: Served) -> Iterator[Client]:
-    made = served.client()
-    yield made
-    made.close()
 
 
 START = "POST {} HTTP/1.1\r\nHost: a\r\n"

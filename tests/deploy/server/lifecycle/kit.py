@@ -131,15 +131,8 @@ def load_on(host: str, clients: int = 4, body: bytes = BLUE, *, until_refused: b
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=work) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    try:
+    with _at_work([threading.Thread(target=work) for _ in range(clients)], ended):
         yield seen
-    finally:
-        ended.set()
-        for thread in threads:
-            thread.join(WAIT_S)
 
 
 @contextlib.contextmanager
@@ -173,11 +166,16 @@ def grpc_load_on(address: str, clients: int = 2, *, until_refused: bool = False)
                 with lock:
                     seen.answers[digest, response.raw_output_contents[0][0]] += 1
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(clients)]
+    with _at_work([threading.Thread(target=work, args=(number,)) for number in range(clients)], ended):
+        yield seen
+
+
+@contextlib.contextmanager
+def _at_work(threads: list[threading.Thread], ended: threading.Event) -> Iterator[None]:
     for thread in threads:
         thread.start()
     try:
-        yield seen
+        yield
     finally:
         ended.set()
         for thread in threads:
