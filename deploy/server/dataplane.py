@@ -219,10 +219,12 @@ class DataPlane:
             self.models.remove(name)
 
     async def infer(self, served: Served, request: InferRequest, timing: Timing) -> Mapping[str, Array]:
-        """Run a checked request; `OverloadedError` or `DeadlineError` when it is not, or not in time."""
+        """Run a checked request; `OverloadedError` or `DeadlineError` when it is not, or not in time.
+
+        To be called within `with served`, as `route` hands it out: a model that is retired meanwhile stays open.
+        """
         timing.rows = request.rows
-        with served:
-            return await served.run(request.arrays, request.timeout_s, request.priority, timing.passage)
+        return await served.run(request.arrays, request.timeout_s, request.priority, timing.passage)
 
     async def infer_wire(self, name: str, version: str | None, headers: Mapping[str, str], body: bytes) -> Wire:
         """Answer an inference request over HTTP.
@@ -241,8 +243,7 @@ class DataPlane:
                 else:
                     request = over_http.read(headers, body, predictor, self.bounds)
                 timing.lap("decode")
-                timing.rows = request.rows
-                outputs = await served.run(request.arrays, request.timeout_s, request.priority, timing.passage)
+                outputs = await self.infer(served, request, timing)
                 timing.lap("infer")
             accepted = headers.get("accept-encoding", "")
             if over_http.writes_much(outputs, request, accepted):
