@@ -249,7 +249,7 @@ class Batcher:
             self._dispatch()
             return
         self._execute(batch, loop)
-        if self._scheduler.rows and loop not in self._turns:
+        if self._scheduler.waiting and loop not in self._turns:
             self._turns.add(loop)
             loop.call_soon(self._turn, loop)  # other clients' sockets get their turn in between
 
@@ -305,7 +305,7 @@ class Batcher:
         tasks = batch.jobs
         outcomes: list[tuple[_Task, Arrays | OnnxwayError]]
         try:
-            answers = self._runner([task.arrays for task in tasks], batch.size)
+            answers = self._runner([task.arrays for task in tasks])
             outcomes = list(zip(tasks, answers, strict=True))
         except Exception as error:  # whatever it is, only the job that causes it is to fail
             known = error if isinstance(error, OnnxwayError) else OnnxwayError(f"the model failed: {error!r}")

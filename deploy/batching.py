@@ -79,11 +79,10 @@ J = TypeVar("J", bound=Job)
 
 @dataclass(eq=False, slots=True)
 class Batch(Generic[J]):
-    """Jobs to run together: `rows` of theirs, `size` with padding, begun at `began`, expected to take `seconds`."""
+    """Jobs to run together: `rows` of theirs, begun at `began`, expected to take `seconds`."""
 
     jobs: list[J]
     rows: int
-    size: int
     began: float
     seconds: float
 
@@ -163,9 +162,14 @@ class Scheduler(Generic[J]):
         return self.lanes - len(self._running)
 
     @property
+    def waiting(self) -> bool:
+        """Return whether anything is queued, halves of batches that failed included."""
+        return bool(self._lines or self._halves)
+
+    @property
     def busy(self) -> bool:
         """Return whether anything is queued or running."""
-        return bool(self._running or self._lines or self._halves)
+        return bool(self._running or self.waiting)
 
     def submit(self, jobs: Sequence[J], now: float) -> None:
         """Queue all of the jobs, or none: each has 1 to `latency.max_rows` rows.
@@ -345,7 +349,7 @@ class Scheduler(Generic[J]):
         return taken, rows
 
     def _start(self, jobs: list[J], rows: int, now: float) -> Batch[J]:
-        batch = Batch(jobs, rows, self.latency.padded(rows), now, self.latency.predict(rows))
+        batch = Batch(jobs, rows, now, self.latency.predict(rows))
         self._running.add(batch)
         return batch
 

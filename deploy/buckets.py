@@ -4,61 +4,104 @@ A convolution keeps one cuDNN plan, for its last shape: batches of 1, 8, 1, 8 ro
 each time. So every bucket has a session of its own (and a copy of the weights); models without convolutions, and CUDA
 graphs, which hold what they launch, do with one session for all.
 
-CUDA graphs (provider option `enable_cuda_graph`) are captured here, one by one, on the thread that replays them, while
-no session is created and nothing else runs on the device. They are used only if they then answer as the same session
-does without them.
+Pictures come in any size, and buffers have one. Where a bundle holds its graph cut at `preprocessed`, the buckets are
+those of the network behind the cut: every picture is brought to its one size on the device, without a graph, and
+pictures of different sizes share a batch.
 """
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import numpy as np
 
 from deploy import cuda, samples
 from deploy.arrays import Array
-from deploy.binding import Buffers, GraphIds
+from deploy.binding import Buffers, Preprocessing
 from deploy.bundle import UNNAMED
 from deploy.errors import ProviderError, UsageError
-from deploy.lanes import share_rows
+from deploy.graphs import Graph, capture
 from deploy.passport import Passport
-from deploy.providers import EAGER, FixedBatchSession, Session, graph_id
+from deploy.providers import FixedBatchSession, Session
+from deploy.rows import count, filled_up, first, in_parts, joined
 
 Arrays = Mapping[str, Array]
-Run = Callable[[Arrays], dict[str, Array]]
-Form = tuple[tuple[np.dtype[np.generic], tuple[int, ...]], ...]
 
 SIZES = (1, 8, 32)
 MAX_SESSIONS = 3
 """A session holds a copy of the weights."""
 
-_ROUNDS = 2
+
+@dataclass(frozen=True)
+class Bucket:
+    """Runs `rows` rows, or fewer.
+
+    bound       for rows of one shape; others run in the session without buffers
+    """
+
+    rows: int
+    session: Session
+    bound: Buffers | Graph | None = None
+
+    def run(self, arrays: Arrays) -> dict[str, Array]:
+        """Return the answers; the caller may keep them."""
+        run = self.bound.run if self.bound and self.bound.fit(arrays) else self.session.run
+        return filled_up(run, arrays, self.rows)
+
+    def run_pictures(self, jobs: Sequence[Arrays], front: Preprocessing) -> dict[str, Array]:
+        """Return the answers for pictures that are preprocessed job by job, each of a size of its own.
+
+        In what is left of the bucket lies what an earlier batch left there; its answers are cut off.
+        """
+        bound = self.bound
+        if bound is None:
+            merged = joined([front.run(arrays) for arrays in jobs])
+            return filled_up(self.session.run, merged, self.rows)
+
+        starts = list(accumulate(map(count, jobs), initial=0))
+
+        def feed() -> None:
+            for arrays, start in zip(jobs, starts, strict=False):
+                front.write(arrays, bound.address(front.name, start, count(arrays)))
+
+        return first(bound.fed(feed), starts[-1])
 
 
 @dataclass(frozen=True)
 class Buckets:
-    """Runs batches: of a prepared shape by its own `Run`, others by the session of their rows, or the first.
+    """Runs any number of rows in the sizes of its buckets, which rise.
 
-    names       of the inputs, in the order of forms
+    front       preprocesses pictures of any size for the buckets; without one, they take what the model takes
     """
 
-    names: tuple[str, ...]
-    sessions: Mapping[int, Session]
-    bound: Mapping[Form, Run]
+    buckets: tuple[Bucket, ...]
+    front: Preprocessing | None = None
 
-    def __call__(self, arrays: Arrays) -> dict[str, Array]:
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Return the rows of each bucket."""
+        return tuple(bucket.rows for bucket in self.buckets)
+
+    def run(self, arrays: Arrays) -> dict[str, Array]:
         """Return the output tensors; the caller may keep them."""
-        run = self.bound.get(form(arrays, self.names))
-        if run is not None:
-            return run(arrays)
-        rows = len(arrays[self.names[0]])
-        return self.sessions.get(rows, next(iter(self.sessions.values()))).run(arrays)
+        return in_parts(lambda part: self.mixed([part]), arrays, self.sizes[-1])
 
+    def mixed(self, jobs: Sequence[Arrays]) -> dict[str, Array]:
+        """Return the output tensors of jobs with no more rows than the largest bucket.
 
-def form(arrays: Arrays, names: Sequence[str]) -> Form:
-    """Return dtypes and shapes of arrays."""
-    return tuple((arrays[name].dtype, arrays[name].shape) for name in names)
+        With a `front` their pictures may be of different sizes; without one there is one job.
+        """
+        rows = sum(map(count, jobs))
+        bucket = next(bucket for bucket in self.buckets if bucket.rows >= rows)
+        if self.front is not None:
+            return bucket.run_pictures(jobs, self.front)
+        (arrays,) = jobs
+        return bucket.run(arrays)
+
+    def replay(self, golden: Sequence[samples.Sample], passport: Passport) -> None:
+        """Replay the golden samples in every bucket; `BundleError` when one does not pass."""
+        for bucket in self.buckets:
+            samples.replay(Buckets((bucket,), self.front).run, golden, passport)
 
 
 def bucket_sizes(session: Session, asked: Sequence[int]) -> tuple[int, ...]:
@@ -66,8 +109,6 @@ def bucket_sizes(session: Session, asked: Sequence[int]) -> tuple[int, ...]:
 
     Raises `UsageError` for more sizes than there may be sessions, if each needs its own.
     """
-    if not share_rows(session.inputs, session.outputs):
-        return (1,)
     if isinstance(session, FixedBatchSession):
         return (session.batch,)
     sizes = tuple(sorted(set(asked))) or SIZES
@@ -87,32 +128,33 @@ def prepare(
     sizes: Sequence[int],
     golden: Sequence[samples.Sample],
     passport: Passport,
+    front: Preprocessing | None = None,
 ) -> Buckets:
-    """Make buffers for batches of these sizes, in the shape of the first golden sample, and capture graphs if asked to.
+    """Make buckets of these sizes, with buffers in the shape of the first golden sample, and graphs if asked for.
 
-    reopen      opens the model once more; what it returns has passed the golden samples
+    session     of the model, or of its second half if there is a `front`, in whose output golden samples have one shape
+    reopen      opens the same once more
 
-    Raises `ProviderError` where graphs were asked for and cannot be captured, or do not answer as they must.
+    Raises `ProviderError` where graphs were asked for and cannot be captured, or do not answer as they must, and
+    `BundleError` when a bucket does not pass the golden samples.
     """
-    names = tuple(spec.name for spec in session.inputs)
     each = _a_session_each(session)
-    sessions = {size: reopen() if each and number else session for number, size in enumerate(sizes)}
-    graphs = cuda.captures(session.options)
+    found = [Bucket(size, reopen() if each and number else session) for number, size in enumerate(sizes)]
     obstacle = _obstacle(session)
     if obstacle:
-        if graphs:
-            raise ProviderError(f"{cuda.GRAPHS}: {obstacle}; leave {cuda.GRAPHS} out")
-        return Buckets(names, sessions, {})
-    rows = _rows(golden)
-    batches = {size: [_batch(rows, size, start) for start in range(2)] for size in sizes}
-    buffers = {size: Buffers(sessions[size], batches[size][0], sessions[size].run(batches[size][0])) for size in sizes}
-    runs: Mapping[int, Run] = {size: buffers[size].run for size in sizes}
-    if graphs:
-        thread = cuda.device_thread(int(session.options["device_id"]))
-        with cuda.making:  # waited for here: on that thread others' graphs would wait too
-            captured = thread.submit(_capture, buffers, batches, passport).result()
-        runs = {size: _on(thread, run) for size, run in captured.items()}
-    return Buckets(names, sessions, {form(batches[size][0], names): runs[size] for size in sizes})
+        refuse_graphs(session, obstacle)
+    else:
+        inner = [front.run(sample.inputs) if front else sample.inputs for sample in golden]
+        found = _bind(found, _rows(inner), passport)
+    buckets = Buckets(tuple(found), front)
+    buckets.replay(golden, passport)
+    return buckets
+
+
+def refuse_graphs(session: Session, why: str) -> None:
+    """Raise `ProviderError` if CUDA graphs were asked for."""
+    if cuda.captures(session.options):
+        raise ProviderError(f"{cuda.GRAPHS}: {why}; leave {cuda.GRAPHS} out")
 
 
 def _a_session_each(session: Session) -> bool:
@@ -122,8 +164,6 @@ def _a_session_each(session: Session) -> bool:
 
 def _obstacle(session: Session) -> str:
     """Return why outputs have no place known before the run; nothing if they have."""
-    if not share_rows(session.inputs, session.outputs):
-        return "inputs and outputs do not all begin with one axis of rows"
     known = {size for spec in session.inputs for size in spec.shape} - {UNNAMED}
     for spec in session.outputs:
         free = [size for size in spec.shape if not isinstance(size, int) and size not in known]
@@ -134,71 +174,30 @@ def _obstacle(session: Session) -> str:
     return ""
 
 
-def _rows(golden: Sequence[samples.Sample]) -> dict[str, Array]:
-    """Return the golden rows that are of the first one's shape, and a row of zeros: two different rows at least."""
-    first = golden[0].inputs
-    alike = [
-        sample.inputs for sample in golden
-        if all(sample.inputs[name].shape[1:] == array.shape[1:] for name, array in first.items())
-    ]  # fmt: skip
-    return {
-        name: np.concatenate([*(inputs[name] for inputs in alike), np.zeros_like(array[:1])])
-        for name, array in first.items()
+def _bind(buckets: Sequence[Bucket], rows: Arrays, passport: Passport) -> list[Bucket]:
+    """Return the buckets with buffers, and with graphs where these are asked for."""
+    batches = {bucket.rows: [_batch(rows, bucket.rows, start) for start in range(2)] for bucket in buckets}
+    buffers = {
+        bucket.rows: Buffers(bucket.session, batch, bucket.session.run(batch))
+        for bucket, (batch, _) in zip(buckets, batches.values(), strict=True)
     }
+    if not cuda.captures(buckets[0].session.options):
+        return [replace(bucket, bound=buffers[bucket.rows]) for bucket in buckets]
+    device = int(buckets[0].session.options["device_id"])
+    graphs = {size: Graph(bound, device) for size, bound in buffers.items()}
+    capture(graphs, batches, passport)
+    return [replace(bucket, bound=graphs[bucket.rows]) for bucket in buckets]
+
+
+def _rows(golden: Sequence[Arrays]) -> dict[str, Array]:
+    """Return the golden rows that are of the first one's shape, and a row of zeros: two different rows at least."""
+    alike = [
+        inputs for inputs in golden
+        if all(inputs[name].shape[1:] == array.shape[1:] for name, array in golden[0].items())
+    ]  # fmt: skip
+    zeros = {name: np.zeros_like(array[:1]) for name, array in golden[0].items()}
+    return joined([*alike, zeros])
 
 
 def _batch(rows: Arrays, size: int, start: int) -> dict[str, Array]:
     return {name: array[(start + np.arange(size)) % len(array)] for name, array in rows.items()}
-
-
-def _on(thread: Executor, run: Run) -> Run:
-    """Return a run that waits for the device's thread to do it."""
-    return lambda arrays: thread.submit(run, arrays).result()
-
-
-def _capture(
-    buffers: Mapping[int, Buffers], batches: Mapping[int, Sequence[dict[str, Array]]], passport: Passport
-) -> dict[int, Run]:
-    """Capture a graph for each bucket and return what replays it.
-
-    To be called on the thread that will replay, while `cuda.making` is held. First each bucket answers without a
-    graph, so that its memory is there and its plans are made, and right after that its graph is captured. Then all
-    graphs are replayed in turn, because a later bucket's plans took the place of an earlier one's.
-    """
-    ids = GraphIds()
-    runs: dict[int, Run] = {}
-    asked: list[samples.Sample] = []
-    expected: dict[int, list[dict[str, Array]]] = {}
-    found: list[dict[str, Array]] = []
-    for size, bound in buffers.items():
-        expected[size] = [bound.run(batch, graph_id(EAGER)) for batch in batches[size]]
-        runs[size] = _replay(bound, ids, ids.assign(bound))
-        runs[size](batches[size][0])
-    turns = list(itertools.product(range(_ROUNDS), range(2), buffers))
-    for _, number, size in turns:
-        asked.append(samples.Sample(batches[size][number]))
-        found.append(runs[size](batches[size][number]))
-    _require_parity(asked, [expected[size][number] for _, number, size in turns], found, passport)
-    return runs
-
-
-def _replay(buffers: Buffers, ids: GraphIds, number: int) -> Run:
-    options = graph_id(number)
-
-    def run(arrays: Arrays) -> dict[str, Array]:
-        ids.require(number, buffers)
-        return buffers.run(arrays, options)
-
-    return run
-
-
-def _require_parity(
-    asked: Sequence[samples.Sample], expected: Sequence[Arrays], found: Sequence[Arrays], passport: Passport
-) -> None:
-    """Raise `ProviderError` unless graphs answer as the session did without them, within the passport's noise."""
-    for name in expected[0]:
-        check = samples.difference(name, name, asked, expected, found, passport, what="the same without a graph")
-        if not check:
-            raise ProviderError(
-                f"{cuda.GRAPHS}: output {name!r} of the captured graphs {check.detail}; leave {cuda.GRAPHS} out"
-            )

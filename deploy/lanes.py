@@ -2,6 +2,7 @@
 
 Pictures of different sizes share a batch where the bundle holds its graph cut at `preprocessed`: each job goes through
 `pre.onnx` alone and the rows, now of one size, through `net.onnx` together. Jobs of one size run the whole graph.
+On CUDA both go through `deploy.buckets`.
 
 Lanes share one session, and so one copy of the weights: with one thread a session runs on the thread that calls it.
 """
@@ -9,11 +10,10 @@ Lanes share one session, and so one copy of the weights: with one thread a sessi
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from deploy.arrays import Array
 from deploy.bundle import UNNAMED, TensorSpec
 from deploy.errors import OnnxwayError
+from deploy.rows import count, joined
 
 Arrays = Mapping[str, Array]
 Run = Callable[[Arrays], Arrays]
@@ -28,8 +28,7 @@ class CutRun:
 
     def __call__(self, jobs: Sequence[Arrays]) -> Arrays:
         """Preprocess each job alone and run the rest of the graph on all of them."""
-        halves = [self.pre(arrays) for arrays in jobs]
-        return self.net({name: np.concatenate([half[name] for half in halves]) for name in halves[0]})
+        return self.net(joined([self.pre(arrays) for arrays in jobs]))
 
 
 @dataclass(frozen=True)
@@ -37,27 +36,24 @@ class Runner:
     """Runs batches. Threads may share it as they may share its sessions.
 
     run     the whole graph
-    cut     the same in two halves, where rows of different shapes are to share a batch
+    cut     the same for rows of different shapes, where they are to share a batch: such as a `CutRun`
     """
 
     run: Run
-    cut: CutRun | None = None
+    cut: Callable[[Sequence[Arrays]], Arrays] | None = None
 
-    def __call__(self, jobs: Sequence[Arrays], size: int) -> list[dict[str, Array]]:
-        """Return the output tensors of each job, read-only, for the input tensors of each.
-
-        size    rows to run: those of the jobs, or more, made up with copies of the last row
-        """
-        counts = [len(next(iter(arrays.values()))) for arrays in jobs]
-        if len(jobs) > 1 and not _alike(jobs):
-            if self.cut is None:
-                raise OnnxwayError(
-                    "jobs of different shapes in one batch; the model has no cut that lets them share it"
-                )
-            outputs = self.cut(jobs)
+    def __call__(self, jobs: Sequence[Arrays]) -> list[dict[str, Array]]:
+        """Return the output tensors of each job, read-only, for the input tensors of each."""
+        counts = [count(arrays) for arrays in jobs]
+        if len(jobs) == 1:
+            outputs = self.run(jobs[0])
+        elif _alike(jobs):
+            outputs = self.run(joined(jobs))
+        elif self.cut is None:
+            raise OnnxwayError("jobs of different shapes in one batch; the model has no cut that lets them share it")
         else:
-            outputs = self.run(_merge(jobs, size - sum(counts)))
-        return _split(outputs, counts, size)
+            outputs = self.cut(jobs)
+        return _split(outputs, counts)
 
 
 def share_rows(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> bool:
@@ -74,27 +70,18 @@ def _alike(jobs: Sequence[Arrays]) -> bool:
     return all(arrays[name].shape[1:] == array.shape[1:] for name, array in first.items() for arrays in jobs)
 
 
-def _merge(jobs: Sequence[Arrays], padding: int) -> Arrays:
-    if len(jobs) == 1 and not padding:
-        return jobs[0]
-    merged = {}
-    for name, last in jobs[-1].items():
-        parts = [arrays[name] for arrays in jobs]
-        merged[name] = np.concatenate(parts + [last[-1:]] * padding)
-    return merged
-
-
-def _split(outputs: Arrays, counts: Sequence[int], size: int) -> list[dict[str, Array]]:
+def _split(outputs: Arrays, counts: Sequence[int]) -> list[dict[str, Array]]:
+    rows = sum(counts)
     for name, values in outputs.items():
-        if len(counts) > 1 and (not values.ndim or len(values) not in (size, sum(counts))):
+        if len(counts) > 1 and (not values.ndim or len(values) != rows):
             raise OnnxwayError(
-                f"output {name!r} has shape {values.shape} for a batch of {size} rows; the model must not be batched"
+                f"output {name!r} has shape {values.shape} for a batch of {rows} rows; the model must not be batched"
             )
         values.flags.writeable = False  # neighbours hold views of the same memory
-    if len(counts) == 1 and counts[0] == size:
+    if len(counts) == 1:
         return [dict(outputs)]
     found, at = [], 0
-    for count in counts:
-        found.append({name: values[at : at + count] for name, values in outputs.items()})
-        at += count
+    for its in counts:
+        found.append({name: values[at : at + its] for name, values in outputs.items()})
+        at += its
     return found

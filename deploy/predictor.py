@@ -10,15 +10,27 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from deploy import bundle, expiry, files, samples
+from deploy import bundle, samples
 from deploy.arrays import Array
-from deploy.bundle import Bundle, Signature, TensorSpec
-from deploy.errors import BundleError, InputError, OnnxwayError, UsageError
+from deploy.bundle import Bundle, Signature
+from deploy.cuda import GRAPHS
+from deploy.errors import InputError, OnnxwayError, UsageError
 from deploy.inputs import MAX_PIXELS, InputKind, input_kind
+from deploy.opening import (
+    checked_bundle,
+    find_bundle,
+    require_certified,
+    require_named,
+    require_tensors,
+    tensors_of,
+    verified_bytes,
+    verified_file,
+    warn,
+)
 from deploy.outputs import OutputKind, Result, output_kind
 from deploy.passport import Check, Passport
 from deploy.providers import Provider, Session, Threads, open_session
-from deploy.rows import fixed_batch, freed
+from deploy.rows import AnyRows
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -78,7 +90,8 @@ class Predictor:
         self._threads = threads
         self._batcher: Batcher | None = None
         self._warming = threading.Lock()
-        self._session: Session | None = session
+        self._session: Session | None = session  # until it is warm: what serves then may be another
+        self._run: AnyRows | None = session.run
         self._process = os.getpid()
         taken, answered = tensors_of(source)
         self._input: InputKind = input_kind(taken)
@@ -127,12 +140,12 @@ class Predictor:
 
         Raises `NotFoundError`, `BundleError`, `ProviderError` or `UsageError`, each with what to do next.
         """
-        source = _load(find_bundle(folder), trusted_key, unverified=unverified)
+        source = checked_bundle(find_bundle(folder), trusted_key, unverified=unverified)
         passport = source.variant(variant).passport
         if unverified and not passport:
-            _warn(source, "loaded without a passing passport; its answers are not verified")
+            warn(source, "loaded without a passing passport; its answers are not verified")
         if not replay and not unverified:
-            _require_named(source, variant, provider)
+            require_named(source, variant, provider)
         golden = samples.load(source.folder / bundle.SAMPLES) if replay else ()
         session = open_session(
             verified_bytes(source, variant),
@@ -142,7 +155,7 @@ class Predictor:
             warmup=golden[0].inputs if golden else None,
         )
         require_tensors(source, session)
-        _require_certified(source, variant, session, replay=replay, unverified=unverified)
+        require_certified(source, variant, session, replay=replay, unverified=unverified)
         replayed = samples.replay(session.run, golden, passport) if golden else ()
         return cls(source, session, variant, replayed, threads=threads, max_pixels=max_pixels)
 
@@ -150,8 +163,10 @@ class Predictor:
         """Return the result for one payload, or a list of results for a batch array.
 
         For images: a path, the bytes of a file, a PIL image or a uint8 array, (H, W) or (H, W, C); a uint8 array
-        (N, H, W, C) is a batch. For tensors: arrays by input name, or the array of the only input; with the batch axis
-        a batch, without it a single row.
+        (N, H, W, C) is a batch. For texts: a string, or a list of them. For series, volumes and spectral patches: an
+        array, numbers in lists, or a file; an array with one axis more is a batch (`deploy.inputs` has a file for each
+        kind). For tensors: arrays by input name, or the array of the only input; with the batch axis a batch, without
+        it a single row.
         """
         results = self._answer(self._input.arrays(payload))
         return results if self._input.is_batch(payload) else results[0]
@@ -184,7 +199,7 @@ class Predictor:
     def infer(self, arrays: Mapping[str, Array]) -> Arrays:
         """Return the raw output tensors for input tensors by name, after checking these."""
         self._input.check(arrays)
-        return self._open().run(arrays)
+        return self._open()(arrays)
 
     def submit(self, payload: object, deadline: float | None = None, priority: int = 0) -> "Future[Any]":
         """Return a future of what `predict` returns; many callers' payloads share batches. Warms up if nobody has.
@@ -213,10 +228,13 @@ class Predictor:
 
         with self._warming:
             if self._batcher is None:
+                self._open()
+                assert self._session is not None
                 auto = self._threads in ("auto", None)
-                parts = warmup.parts(self._source, self.info.variant, self._open(), self._reopen, auto=auto)
-                self._session, self._batcher = warmup.warm_up(parts, serving or warmup.Serving())
-                self.info = replace(self.info, threads=self._session.threads)
+                parts = warmup.parts(self._source, self.info.variant, self._session, self._reopen, auto=auto)
+                self._run, threads, self._batcher = warmup.warm_up(parts, serving or warmup.Serving())
+                self._session = None
+                self.info = replace(self.info, threads=threads)
             elif serving is not None:
                 raise UsageError(f"predictor {self.info.name!r} is warm already; give `serving` to the first warm_up")
             return self._batcher
@@ -225,6 +243,11 @@ class Predictor:
     def batcher(self) -> "Batcher":
         """Return the batcher that serves this model, for event loops: `await predictor.batcher.run(arrays)`."""
         return self._batcher or self.warm_up()
+
+    @property
+    def kind(self) -> InputKind:
+        """Return the kind of input, which makes tensors of payloads."""
+        return self._input
 
     def check(self, arrays: Mapping[str, Array]) -> int:
         """Return the number of rows of input tensors that the model takes; `InputError` for others."""
@@ -241,7 +264,7 @@ class Predictor:
     def close(self) -> None:
         """Finish what was submitted and release the session; runs that have begun end normally."""
         batcher, self._batcher = self._batcher, None
-        self._session = None
+        self._session = self._run = None
         if batcher is not None and os.getpid() == self._process:
             batcher.close()
 
@@ -253,20 +276,20 @@ class Predictor:
     ) -> None:
         self.close()
 
-    def _open(self) -> Session:
-        session = self._session
-        if session is None:
+    def _open(self) -> AnyRows:
+        run = self._run
+        if run is None:
             raise OnnxwayError(f"predictor {self.info.name!r} is closed; load it again: Predictor.load")
         if os.getpid() != self._process:
             raise OnnxwayError(
                 f"predictor {self.info.name!r} was loaded before this process was forked; load it in each process, "
                 "and start processes with spawn"
             )
-        return session
+        return run
 
-    def _reopen(self, name: str, threads: int) -> Session:
-        options = self.info.provider_options
-        return open_session(verified_file(self._source, name), self.info.provider, options, threads=threads)
+    def _reopen(self, file: str, threads: int, *, graphs: bool = True) -> Session:
+        options = {key: value for key, value in self.info.provider_options.items() if graphs or key != GRAPHS}
+        return open_session(verified_file(self._source, file), self.info.provider, options, threads=threads)
 
     def _answer(self, arrays: Mapping[str, Array]) -> list[Any]:
         return self.results(self.infer(arrays))
@@ -288,111 +311,3 @@ class Predictor:
             for (number, _), result in zip(group, self._answer(merged), strict=True):
                 results[number] = result
         waiting.clear()
-
-
-def find_bundle(reference: Path | str) -> Path:
-    """Return the bundle's folder for a bundle or for a run folder that holds one; a registry reference is explained."""
-    text = str(reference)
-    if text.startswith(("models:", "runs:")):
-        raise UsageError(
-            f"{text}: deploy reads folders only; use pipeline serve or pipeline predict, or download it: "
-            f"mlflow artifacts download --artifact-uri {text}"
-        )
-    folder = Path(reference)
-    for candidate in (folder, folder / "package" / "bundle", folder / "bundle"):
-        if (candidate / bundle.MANIFEST).exists():
-            return candidate
-    return folder
-
-
-def _load(folder: Path, trusted_key: Path | str | None, *, unverified: bool) -> Bundle:
-    """Return the checked bundle, and be sure that what was read is what was signed, if a key is given."""
-    if trusted_key is None:
-        return bundle.load(folder, unverified=unverified)
-    from deploy import signing  # here, because only signed bundles need it
-
-    signed = signing.check(folder, trusted_key)
-    source = bundle.load(folder, unverified=unverified)
-    if signed != source.manifest.files | {bundle.MANIFEST: source.digest}:
-        raise BundleError(
-            f"{folder}: holds files that are signed, but not listed in the manifest, or changed; fetch the bundle again"
-        )
-    return source
-
-
-def _require_named(source: Bundle, variant: str, provider: Provider) -> None:
-    """Raise, before any session is opened, when nobody ever certified the model on the provider."""
-    providers = source.variant(variant).passport.providers
-    if provider not in providers and not expiry.recertifications(source, variant, provider):
-        raise UsageError(
-            f"replay=False: the passport covers {', '.join(providers) or 'no provider'}, not {provider}; "
-            f"recertify it first: {expiry.command(source.folder, provider)}"
-        )
-
-
-def _require_certified(source: Bundle, variant: str, session: Session, *, replay: bool, unverified: bool) -> None:
-    """Raise unless the verdict holds on this machine and provider, as it stands or with a replay of the samples."""
-    try:
-        changes = expiry.require(source, variant, session)
-    except BundleError as error:
-        if not unverified:
-            raise
-        _warn(source, str(error))
-        return
-    if changes and not replay and not unverified:
-        words = "; ".join(change.words for change in changes)
-        raise UsageError(f"replay=False: the bundle was certified elsewhere ({words}); leave the replay on")
-
-
-def _warn(source: Bundle, words: str) -> None:
-    import logging
-
-    logging.getLogger("deploy").warning("%s: %s", source.folder, words)
-
-
-def verified_bytes(source: Bundle, variant: str) -> bytes:
-    """Return the bytes of a variant's model, as `verified_file` does."""
-    return verified_file(source, source.variant(variant).file)
-
-
-def verified_file(source: Bundle, name: str) -> bytes:
-    """Return a file's bytes, with the digest taken of exactly these: the file may change after it was checked."""
-    path = source.folder / name
-    data = path.read_bytes()
-    if files.sha256(data) != source.manifest.files[path.name]:
-        raise BundleError(f"{path}: changed while it was loaded; load it again")
-    return data
-
-
-def require_tensors(source: Bundle, session: Session) -> None:
-    """Check that the graph has the inputs and outputs that the manifest states."""
-    taken, answered = tensors_of(source)
-    pairs = (("input", taken, session.inputs), ("output", answered, session.outputs))
-    for side, signature, specs in pairs:
-        found = {spec.name: spec for spec in specs}
-        for spec in signature.tensors:
-            there = found.pop(spec.name, None)
-            if there is None or _form(there) != _form(spec):
-                words = f"{there.dtype} {there.shape}" if there else "nothing"
-                raise BundleError(
-                    f"{source.folder}: {side} {spec.name!r} is {spec.dtype} {spec.shape} in the manifest and {words} "
-                    "in the model; package the model again: pipeline package"
-                )
-        if found:
-            raise BundleError(
-                f"{source.folder}: the model has {side}s that the manifest lacks: {', '.join(found)}; "
-                "package the model again: pipeline package"
-            )
-
-
-def tensors_of(source: Bundle) -> tuple[Signature, Signature]:
-    """Return inputs and outputs as callers see them: where the file has a fixed batch, any number of rows is taken."""
-    taken, answered = source.manifest.input, source.manifest.output
-    if fixed_batch(taken.tensors, answered.tensors) is None:
-        return taken, answered
-    return freed(taken), freed(answered)
-
-
-def _form(spec: TensorSpec) -> tuple[str, tuple[int | None, ...]]:
-    """Return dtype and sizes; what a free size is called does not matter."""
-    return spec.dtype, tuple(size if isinstance(size, int) else None for size in spec.shape)

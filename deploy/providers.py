@@ -43,6 +43,7 @@ _DTYPES = {"float": "float32", "double": "float64"}
 _FATAL_ONLY = 4
 EAGER = -1
 _CGROUP = Path("/sys/fs/cgroup")
+CORES_VARIABLE = "ONNXWAY_CORES"
 
 
 @dataclass(frozen=True)
@@ -158,9 +159,10 @@ def graph_id(number: int) -> Any:
 
 
 def usable_cores() -> int:
-    """Return the cores that this process may use: its CPU affinity, cut by the CPU quota of its cgroup."""
+    """Return the cores that this process may use: its CPU affinity, cut by its cgroup's quota and `ONNXWAY_CORES`."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(affinity, _cgroup_cores() or affinity))
+    wanted = os.environ.get(CORES_VARIABLE, "")
+    return max(1, min(affinity, _cgroup_cores() or affinity, int(wanted) if wanted.isdecimal() else affinity))
 
 
 def _cgroup_cores() -> int | None:

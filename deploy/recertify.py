@@ -19,8 +19,8 @@ from deploy.arrays import Array
 from deploy.bundle import Bundle
 from deploy.errors import BundleError, OnnxwayError
 from deploy.machine import session_conditions, session_machine
+from deploy.opening import find_bundle, require_tensors, verified_bytes
 from deploy.passport import Check, Passport, Recertification
-from deploy.predictor import find_bundle, require_tensors, verified_bytes
 from deploy.providers import Provider, Session, open_session
 from deploy.samples import Sample
 

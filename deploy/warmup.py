@@ -2,14 +2,14 @@
 
 On the CPU either as many lanes as cores, of one thread each and all on one session, or one lane whose session has a
 thread a core. Which is faster depends on the model (a small net loses by being spread over threads), so both are tried.
-On CUDA there is one lane, and batches are padded to few sizes (`deploy.buckets`).
+On CUDA there is one lane, and batches are run in few sizes (`deploy.buckets`).
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,23 +17,28 @@ from deploy import buckets, samples
 from deploy.arrays import Array
 from deploy.batcher import INLINE_S, Batcher
 from deploy.batching import Limits
+from deploy.binding import Preprocessing
+from deploy.buckets import Buckets
 from deploy.bundle import SAMPLES, Bundle, Cut
 from deploy.errors import UsageError
 from deploy.lanes import CutRun, Runner, share_rows
 from deploy.latency import LatencyTable
 from deploy.passport import Passport
 from deploy.providers import Session, usable_cores
+from deploy.rows import AnyRows
 
 Arrays = Mapping[str, Array]
-Reopen = Callable[[str, int], Session]
 
 MAX_ROWS = 64
 SLOWEST_S = 0.5  # no batch is made that takes longer, but for a single row
-ENOUGH = 0.97  # the smallest size with this share of the best rate is the largest that is used
+ENOUGH = 0.97  # the smallest size with this share of the best rate is the largest that is used,
+SHORT_S = 8e-3  # once it takes so long: between shorter ones noise would choose, and each costs the interpreter's time
 AROUND_S = 1e-4  # what a batch costs around its run: it is handed to a thread, and its answers back
 
-_REPEATS = 3
+_COLD = 2  # runs of a new size are slow at first: memory is taken for it, caches are filled
+_REPEATS = 8
 _MEASURE_S = 0.005
+_PATIENCE_S = 0.2  # slow models repeat less
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,8 @@ class Serving:
     """How a model is to be served.
 
     lanes       batches that run at the same time, or "auto": cores or one, by measurement
-    sizes       of batches, in rows; none: found by measurement. On CUDA batches are padded to them (1, 8, 32)
-    mixed       pictures of different sizes may share a batch; costs memory for a second copy of the weights
+    sizes       of batches, in rows; none: found by measurement. On CUDA batches are run in these (1, 8, 32)
+    mixed       pictures of different sizes may share a batch; on the CPU that costs a second copy of the weights
     limits      of the queue
     patient     an idle lane may wait for another row if less is waited in all; else it never does
     """
@@ -54,13 +59,27 @@ class Serving:
     patient: bool = False
 
 
+class Reopen(Protocol):
+    """What opens files of a bundle."""
+
+    def __call__(self, file: str, threads: int, *, graphs: bool = True) -> Session:
+        """Open a file with so many threads, and without CUDA graphs unless `graphs`, if they were asked for."""
+
+
+class Warm(NamedTuple):
+    """What serves: `run` at once, on the caller's thread, with so many threads within; the batcher for many callers."""
+
+    run: AnyRows
+    threads: int
+    batcher: Batcher
+
+
 @dataclass(frozen=True)
 class Parts:
     """What warm-up needs of a model.
 
     session     open, with the threads that were asked for
     auto        nobody asked for threads: a session with one may take its place
-    reopen      opens a file of the bundle with so many threads
     model, cut  the files; no cut where the model cannot use it
     golden      samples, of which the first is what is measured with
     """
@@ -87,41 +106,56 @@ def parts(source: Bundle, variant: str, session: Session, reopen: Reopen, *, aut
     )
 
 
-def warm_up(parts: Parts, serving: Serving) -> tuple[Session, Batcher]:
-    """Return the session that is kept and a batcher on it, measured and ready.
+def warm_up(parts: Parts, serving: Serving) -> Warm:
+    """Return what serves, measured and ready.
 
     Every session that is opened here replays the golden samples; `BundleError` when one does not pass.
     """
     if parts.session.provider == "cuda":
-        return parts.session, _on_cuda(parts, serving)
+        return _on_cuda(parts, serving)
     session, lanes, seconds = _layout(parts, serving)
-    halves = _halves(parts, serving, session.threads)
+    cut = _cut_run(parts, serving, session.threads)
     batcher = Batcher(
-        Runner(session.run, halves),
+        Runner(session.run, cut),
         LatencyTable(seconds),
         lanes=lanes,
-        mixed=halves is not None,
+        mixed=cut is not None,
         alone=not share_rows(session.inputs, session.outputs),
         limits=serving.limits,
         patient=serving.patient,
     )
-    return session, batcher
+    return Warm(session.run, session.threads, batcher)
 
 
-def _on_cuda(parts: Parts, serving: Serving) -> Batcher:
+def _on_cuda(parts: Parts, serving: Serving) -> Warm:
     session = parts.session
     if serving.lanes not in ("auto", 1):
         raise UsageError(f"lanes {serving.lanes}: on CUDA a second one gains nothing; leave it at 1")
-    sizes = buckets.bucket_sizes(session, serving.sizes)
-    run = buckets.prepare(session, lambda: _single(parts), sizes, parts.golden, parts.passport)
-    return Batcher(
-        Runner(run),
+    served = _buckets(parts, serving) if share_rows(session.inputs, session.outputs) else None
+    if served is None:
+        buckets.refuse_graphs(session, "inputs and outputs do not all begin with one axis of rows")
+    run, sizes = (served.run, served.sizes) if served else (session.run, (1,))
+    mixed = served.mixed if served and served.front else None
+    batcher = Batcher(
+        Runner(run, mixed),
         LatencyTable(measure(run, parts.golden[0].inputs, 1, sizes), fixed=True),
+        mixed=mixed is not None,
+        alone=served is None,
         inline=False,
-        alone=not share_rows(session.inputs, session.outputs),
         limits=serving.limits,
         patient=serving.patient,
     )
+    return Warm(run, session.threads, batcher)
+
+
+def _buckets(parts: Parts, serving: Serving) -> Buckets:
+    """Return buckets of the network behind the cut where there is one to be used, else of the whole model."""
+    halves = _halves(parts, serving, 1)
+    front = Preprocessing(halves[0]) if halves else None
+    session = halves[1] if halves else parts.session
+    file = parts.cut.net if parts.cut and halves else parts.model
+    sizes = buckets.bucket_sizes(session, serving.sizes)
+    return buckets.prepare(session, lambda: parts.reopen(file, 1), sizes, parts.golden, parts.passport, front)
 
 
 def _layout(parts: Parts, serving: Serving) -> tuple[Session, int, dict[int, float]]:
@@ -146,20 +180,27 @@ def _layout(parts: Parts, serving: Serving) -> tuple[Session, int, dict[int, flo
     return session, 1, wide
 
 
-def _halves(parts: Parts, serving: Serving, threads: int) -> CutRun | None:
+def _halves(parts: Parts, serving: Serving, threads: int) -> tuple[Session, Session] | None:
     """Return the graph in its halves, if rows of different shapes can come and are of one shape in between."""
     if not serving.mixed or parts.cut is None:
         return None
     if all(isinstance(size, int) for spec in parts.session.inputs for size in spec.shape[1:]):
         return None
-    pre, net = parts.reopen(parts.cut.pre, threads), parts.reopen(parts.cut.net, threads)
-    meets = [spec.name for spec in pre.outputs] == [parts.cut.tensor] == [spec.name for spec in net.inputs]
+    pre, net = parts.reopen(parts.cut.pre, threads, graphs=False), parts.reopen(parts.cut.net, threads)
+    given, taken = ([(it.name, it.dtype, it.shape[1:]) for it in specs] for specs in (pre.outputs, net.inputs))
+    meets = given == taken and [name for name, *_ in given] == [parts.cut.tensor]
     one_shape = all(isinstance(size, int) for spec in net.inputs for size in spec.shape[1:])
-    if not meets or not one_shape or not share_rows(net.inputs, net.outputs):
+    return (pre, net) if meets and one_shape and share_rows(net.inputs, net.outputs) else None
+
+
+def _cut_run(parts: Parts, serving: Serving, threads: int) -> CutRun | None:
+    """Return the graph in its halves for the CPU; `BundleError` when it does not pass the golden samples."""
+    halves = _halves(parts, serving, threads)
+    if halves is None:
         return None
-    halves = CutRun(pre.run, net.run)
-    samples.replay(lambda arrays: halves([arrays]), parts.golden, parts.passport)
-    return halves
+    cut = CutRun(*(half.run for half in halves))
+    samples.replay(lambda arrays: cut([arrays]), parts.golden, parts.passport)
+    return cut
 
 
 def _single(parts: Parts) -> Session:
@@ -198,25 +239,28 @@ def _doubling(most: int) -> list[int]:
 
 
 def _times(run: Callable[[Arrays], object], batch: Arrays) -> list[float]:
-    run(batch)
     times: list[float] = []
-    while len(times) < _REPEATS or sum(times) < _MEASURE_S:
+    while (len(times) < _COLD + _REPEATS or sum(times) < _MEASURE_S) and (
+        len(times) <= _COLD or sum(times) < _PATIENCE_S
+    ):
         began = time.perf_counter()
         run(batch)
         times.append(time.perf_counter() - began)
-    return times
+    return times[_COLD:]
 
 
 def _flat(seconds: Mapping[int, float], size: int) -> bool:
     """Tell whether larger batches are of no use: this one is slow, or two doublings gained less than 5 %."""
     before = seconds.get(size // 4)
     slower = before is not None and size / seconds[size] < 1.05 * (size // 4) / before
-    return (slower and seconds[size] > INLINE_S) or 2 * seconds[size] > SLOWEST_S
+    return (slower and seconds[size] > SHORT_S) or 2 * seconds[size] > SLOWEST_S
 
 
 def _enough(seconds: Mapping[int, float]) -> dict[int, float]:
+    """Leave out sizes that gain nothing over smaller ones, whose callers wait less; what is short anyway may grow."""
     best = _rate(seconds)
-    most = min(size for size, taken in seconds.items() if size / (taken + AROUND_S) >= ENOUGH * best)
+    good = [size for size, taken in seconds.items() if size / (taken + AROUND_S) >= ENOUGH * best]
+    most = min((size for size in good if seconds[size] >= SHORT_S), default=max(good))
     return {size: taken for size, taken in seconds.items() if size <= most}
 
 

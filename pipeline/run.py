@@ -49,42 +49,60 @@ class VerdictError(OnnxwayError):
 class Work:
     """What a walk is made on, and who hears of it. `data` is read once, when a stage first needs it.
 
-    sign    private key for the bundle; what is signed is packaged anew
+    sign     private key for the bundle; what is signed is packaged anew
+    given    the recipe's data, when it has been read already
     """
 
     recipe: Recipe
     data_root: Path
     observer: Observer = field(default_factory=Observer)
     sign: Path | None = None
+    given: "Dataset | None" = None
 
     @cached_property
     def data(self) -> "Dataset":
         """The dataset of the recipe."""
-        dataset: Dataset = discover.call("data", self.recipe.data, self.data_root)
-        return dataset
+        return self.given or read_data(self.recipe, self.data_root)
 
 
-def run(recipe: Recipe, *, runs: Path, data_root: Path, observer: Observer, last: str = "package", force: bool) -> Path:
+def read_data(recipe: Recipe, data_root: Path) -> "Dataset":
+    """Read the data that a recipe names."""
+    dataset: Dataset = discover.call("data", recipe.data, data_root)
+    return dataset
+
+
+def run(
+    recipe: Recipe,
+    *,
+    runs: Path,
+    data_root: Path,
+    observer: Observer,
+    last: str = "package",
+    force: bool = False,
+    data: "Dataset | None" = None,
+) -> Path:
     """Walk from training to the stage `last` in the run folder of this recipe; return that folder.
 
+    `data` is the recipe's dataset, when the caller has read it already.
     Raises `VerdictError` when a stage's result is falsy (report and MLflow have it by then),
     `InterruptedStageError`, `BusyError`, and whatever a stage raises.
     """
     if not _NAME.fullmatch(recipe.name):
         raise UsageError(f"recipe name {recipe.name!r}: expected letters, digits, '.', '_' and '-' only")
-    work = Work(recipe, data_root, observer)
+    work = Work(recipe, data_root, observer, given=data)
     inputs = train_inputs(recipe, work.data.info.digest)
     folder = RunFolder(runs / f"{recipe.name}-{inputs['key'][:8]}")
     if force or not folder.inputs("train"):
-        _check_components(recipe)  # before a folder is made, and an MLflow run begun, for a misspelt option
+        check_components(recipe)  # before a folder is made, and an MLflow run begun, for a misspelt option
     names = list(STAGES)[: list(STAGES).index(last) + 1]
     _walk(work, folder, names, force)
     return folder.path
 
 
-def _check_components(recipe: Recipe) -> None:
+def check_components(recipe: Recipe) -> None:
+    """Raise `UsageError` for a component that is not there, or an option that it does not take."""
     for where, component in (("inputs", recipe.input), ("models", recipe.model), ("tasks", recipe.task)):
-        discover.check_options(discover.find(where, component.name).function(), component, where)
+        discover.resolve(where, component)
 
 
 def redo(
@@ -145,7 +163,7 @@ def _walk(work: Work, folder: RunFolder, names: list[str], force: bool) -> Resul
     from pipeline import tracking
 
     tracking.client()  # a store that cannot be reached is said before a folder is made
-    with folder.locked(), _terminable(), tracking.Tracker(folder, work.recipe) as tracker:
+    with folder.locked(), terminable(), tracking.Tracker(folder, work.recipe) as tracker:
         made = False
         for name in names:
             with _explained(name, folder):
@@ -263,8 +281,8 @@ def _explained(name: str, folder: RunFolder) -> Iterator[None]:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl-C, so that MLflow runs are ended and not left RUNNING."""
+def terminable() -> Iterator[None]:
+    """Inside the block, treat SIGTERM like Ctrl-C, so that MLflow runs are ended and not left RUNNING."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -4,9 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+
+TEXT = ("length",)
+"""Sample shape of texts: code points (N, length), int32, as `deploy.inputs.encode_text` makes them."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,9 @@ class DataInfo:
     labels          names of the classes, by index; empty when the task has none
     digest          SHA-256 over all samples, targets and the split
     sizes           rows by split
+    counts          training rows by class, in the order of `labels`; empty when the task has none
+    alphabet        characters of the training texts, the most frequent first; empty where samples are no texts
+    skipped         samples left out because they could not be read, where a source was told to go on without them
     """
 
     name: str
@@ -25,6 +32,9 @@ class DataInfo:
     digest: str
     licence: str
     sizes: dict[str, int] = field(default_factory=dict)
+    counts: tuple[int, ...] = ()
+    skipped: int = 0
+    alphabet: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,3 +60,10 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
+
+
+def alphabet(points: Array) -> str:
+    """Return the characters of code points (N, length), the most frequent first; padding is none."""
+    found, counts = np.unique(points, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return "".join(chr(point) for point in found[order].tolist() if point)

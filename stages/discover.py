@@ -1,8 +1,8 @@
 """Names from folders: what is there is what can be used, and nothing is registered anywhere.
 
-    recipes   public functions of stages/tasks/*/recipes.py
+    recipes   public functions of stages/tasks/*/recipes*.py
     tasks     stages/tasks/<name>/task.py, function <name>(info, *, options)
-    models    public functions of stages/models/*.py: <name>(shape, *, options)
+    models    public functions of stages/models/*.py: <name>(shape, *, options); also as <name>:<architecture>
     data      stages/data/<name>.py, function <name>(root, *, options)
     inputs    stages/inputs/<name>.py, function <name>(info, *, options)
 
@@ -28,7 +28,7 @@ from stages.recipe import Component, Recipe
 
 ROOT = Path(__file__).parent
 _WHERE = {
-    "recipes": "tasks/*/recipes.py",
+    "recipes": "tasks/*/recipes*.py",
     "tasks": "tasks/*/task.py",
     "models": "models/*.py",
     "data": "data/*.py",
@@ -80,8 +80,20 @@ def call(folder: str, component: Component, *arguments: Any) -> Any:
 
     Raises `UsageError` for an unknown name, an unknown option or a value of the wrong type.
     """
-    function = find(folder, component.name).function()
-    return function(*arguments, **check_options(function, component, folder))
+    function, options = resolve(folder, component)
+    return function(*arguments, **options)
+
+
+def resolve(folder: str, component: Component) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Return the function behind a component and its options, checked; raises `UsageError` as `call` does.
+
+    `timm:resnet18` is the function `timm` with its option `architecture` set to "resnet18".
+    """
+    name, colon, architecture = component.name.partition(":")
+    if colon:
+        component = Component(name, {**component.options, "architecture": architecture})
+    function = find(folder, name).function()
+    return function, check_options(function, component, folder)
 
 
 def check_options(function: Callable[..., Any], component: Component, where: str) -> dict[str, Any]:

@@ -34,14 +34,16 @@ class TrainConfig:
     shuffle                     off: the order of the file
     optimizer, lr, momentum, nesterov, weight_decay
     groups                      other values for parameters by name prefix: {"head": {"momentum": 0.0}}
-    schedule                    constant; exponential: lr * decay**epoch; cosine: to 0; onecycle: up, then down
+    schedule                    constant; exponential: lr * decay**epoch; linear, cosine: to 0; onecycle: up, then down
     warmup                      fraction of all steps in which the rate rises linearly from 0 (onecycle: its rise)
     clip_norm                   largest gradient norm; 0: no clipping
     ema                         decay of an exponential moving average of the weights (starts after warm-up); 0: none
     early_stop                  epochs without a better validation metric after which training stops; 0: never
     select                      which weights are kept: those of the best validation epoch, or the last
-    precision                   fp32, bf16 or fp16 (autocast; fp16 with loss scaling, CUDA only)
-    channels_last, compile      memory format; torch.compile
+    precision                   fp32, bf16 or fp16 (autocast; fp16 with loss scaling, CUDA only); auto: fp32, or bf16
+                                where a few steps of a training of half a minute or more show that it pays
+    channels_last, compile      memory format (auto: as for precision; bf16 and format as chosen are kept in the
+                                result's recipe); torch.compile
     deterministic               deterministic algorithms, slower; results repeat bit for bit on one machine
     seed                        of weights, order, augmentation and dropout
     device                      auto (CUDA when it works, else CPU), cpu or cuda
@@ -60,15 +62,15 @@ class TrainConfig:
     nesterov: bool = False
     weight_decay: float = 0.0
     groups: dict[str, dict[str, float]] = field(default_factory=dict)
-    schedule: Literal["constant", "exponential", "cosine", "onecycle"] = "constant"
+    schedule: Literal["constant", "exponential", "linear", "cosine", "onecycle"] = "constant"
     decay: float = 0.95
     warmup: float = 0.0
     clip_norm: float = 0.0
     ema: float = 0.0
     early_stop: int = 0
     select: Literal["best", "last"] = "best"
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    channels_last: bool = False
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    channels_last: bool | Literal["auto"] = "auto"
     compile: bool = False
     deterministic: bool = False
     seed: int = 0

@@ -24,11 +24,17 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def generated_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data root with scikit-learn's digits as MNIST files (28 x 28), and a folder of pictures of several sizes."""
+    """A data root with made-up sets in the form of the real ones; MNIST's files hold scikit-learn's digits (28 x 28).
+
+    A folder `pictures` of pictures of several sizes is there too.
+    """
     from PIL import Image
     from sklearn.datasets import load_digits
 
+    from tests import miniatures
+
     root = tmp_path_factory.mktemp("data")
+    miniatures.write_all(root)
     digits = load_digits()
     pixels = np.kron(digits.images[:500], np.ones((1, 3, 3))) * 15.9  # 24 x 24
     pixels = np.pad(pixels, ((0, 0), (2, 2), (2, 2))).astype(np.uint8)

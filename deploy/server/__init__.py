@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from deploy.batcher import Batcher
     from deploy.providers import Provider
     from deploy.server.lifecycle.watch import Source
+    from deploy.server.processes.peers import Member
 
 
 def serve_bundles(
@@ -29,6 +30,7 @@ def serve_bundles(
     watch: float | None = None,
     canaries: "Sequence[tuple[Source, float]]" = (),
     shadows: "Sequence[tuple[Source, float]]" = (),
+    member: "Member | None" = None,
 ) -> None:
     """Load bundles as `Predictor.load` does and serve them, each under its name, until SIGTERM or Ctrl-C.
 
@@ -38,12 +40,31 @@ def serve_bundles(
     watch         look every so many seconds whether something else lies there, in `repository` too, and swap it in
     canaries      bundles with the share (0 to 1) of their model's requests that they get, if these name no version
     shadows       bundles with the share of their model's requests that they get a copy of; nobody gets their answers
+    member        for a process that this function has started, where `options.processes` asks for several
     """
     _require("serve", "starlette", "httptools", "orjson")
     options = options or ServerOptions()
     options.require_control(repository)
     if options.grpc_port is not None:
         _require("grpc", "grpc", "google.protobuf")
+    if options.processes > 1 and member is None:
+        from deploy.server.processes.supervisor import supervise
+
+        supervise(
+            options,
+            folders,
+            canaries,
+            shadows,
+            watch,
+            provider=provider,
+            variant=variant,
+            provider_options={key: str(value) for key, value in (provider_options or {}).items()},
+            threads=threads,
+            unverified=unverified,
+            trusted_key=None if trusted_key is None else str(trusted_key),
+            repository=None if repository is None else str(repository),
+        )
+        return
     from deploy.batching import Limits
     from deploy.predictor import Predictor
     from deploy.server.dataplane import DataPlane
@@ -83,7 +104,7 @@ def serve_bundles(
         watch_s=watch,
     )
     events.show(options.log_level)
-    serve(dataplane, options, beside=[lifecycle])  # the others answer that they are live while it loads
+    serve(dataplane, options, beside=[lifecycle], member=member)  # the others answer that they are live while it loads
 
 
 def _require(extra: str, *modules: str) -> None:

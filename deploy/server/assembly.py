@@ -11,6 +11,7 @@ from deploy.server.http.limits import Limits
 from deploy.server.ops import tracing
 from deploy.server.ops.access import ApiKeys, KeyGuard, read_token
 from deploy.server.options import TOKEN_VARIABLE, ServerOptions
+from deploy.server.processes.peers import Member, Peers, PeerServer
 from deploy.server.rest.app import create_app
 
 if TYPE_CHECKING:
@@ -36,8 +37,11 @@ class Addressed(Protocol):
         """Return what to print."""
 
 
-def assemble(dataplane: DataPlane, options: ServerOptions) -> tuple[Front, list[Companion]]:
+def assemble(
+    dataplane: DataPlane, options: ServerOptions, member: Member | None = None
+) -> tuple[Front, list[Companion]]:
     """Return the front of a data plane and its companions, not started; `OnnxwayError` for what cannot be had."""
+    peers = None if member is None else member.peers
     tls = None
     if options.tls_cert is not None:
         from deploy.server.ops.tls import server_context
@@ -54,6 +58,7 @@ def assemble(dataplane: DataPlane, options: ServerOptions) -> tuple[Front, list[
             control=options.admin_port is None,
             metrics=options.metrics == "public",
             keys=keys is not None,
+            peers=peers,
         ),
         limits=_limits(options),
         access_log=options.access_log,
@@ -63,9 +68,13 @@ def assemble(dataplane: DataPlane, options: ServerOptions) -> tuple[Front, list[
     )
     companions: list[Companion] = []
     if options.grpc_port is not None:
-        companions.append(_grpc(dataplane, options, options.grpc_port, keys, tracer))
+        companions.append(_grpc(dataplane, options, options.grpc_port, keys, tracer, shared=peers is not None))
     if options.admin_port is not None:
-        companions.append(_admin(dataplane, options, options.admin_port, tls))
+        companions.append(_admin(dataplane, options, options.admin_port, tls, peers))
+    if peers is not None:
+        from deploy.server.ops.admin import admin_app
+
+        companions.append(PeerServer(admin_app(dataplane), peers.own))
     return front, companions
 
 
@@ -75,7 +84,13 @@ def _limits(options: ServerOptions) -> Limits:
 
 
 def _grpc(
-    dataplane: DataPlane, options: ServerOptions, port: int, keys: ApiKeys | None, tracer: "Tracer | None"
+    dataplane: DataPlane,
+    options: ServerOptions,
+    port: int,
+    keys: ApiKeys | None,
+    tracer: "Tracer | None",
+    *,
+    shared: bool,
 ) -> Companion:
     from deploy.server.rpc.server import GrpcServer
 
@@ -92,13 +107,16 @@ def _grpc(
         keys=keys,
         control=options.admin_port is None,
         trace=tracing.grpc_trace(tracer) if tracer is not None else None,
+        shared=shared,
     )
 
 
-def _admin(dataplane: DataPlane, options: ServerOptions, port: int, tls: ssl.SSLContext | None) -> Companion:
+def _admin(
+    dataplane: DataPlane, options: ServerOptions, port: int, tls: ssl.SSLContext | None, peers: Peers | None
+) -> Companion:
     from deploy.server.ops.admin import AdminServer
 
     token = read_token(options.admin_token_file, TOKEN_VARIABLE, os.environ)
     return AdminServer(
-        dataplane, token, host=options.admin_host, port=port, tls=tls, metrics=options.metrics == "admin"
+        dataplane, token, host=options.admin_host, port=port, tls=tls, metrics=options.metrics == "admin", peers=peers
     )

@@ -41,6 +41,13 @@ class ServerOptions:
         default=None, metadata=_about("addresses", "serve over gRPC too; 0 takes a free one", "PORT")
     )
 
+    processes: int = field(
+        default=1,
+        metadata=_about(
+            "addresses", "that answer there, each with its own copy of the models and its part of the cores", "N"
+        ),
+    )
+
     max_body: int = field(
         default=64 * 2**20, metadata=_about("limits", "bytes of a request, as it comes and decompressed", "BYTES")
     )
@@ -86,7 +93,7 @@ class ServerOptions:
     def __post_init__(self) -> None:
         for one in fields(self):
             value, name = getattr(self, one.name), flag(one.name)
-            if one.name.startswith("max_") and value < 1:
+            if (one.name.startswith("max_") or one.name == "processes") and value < 1:
                 raise UsageError(f"{name} {value}: expected a whole number from 1 up")
             if one.name.endswith("port") and value is not None and not 0 <= value <= 65535:
                 raise UsageError(f"{name} {value}: expected 0 to 65535")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from deploy import bundle
 from deploy.errors import NotFoundError
-from deploy.predictor import Predictor, find_bundle
+from deploy.opening import find_bundle
+from deploy.predictor import Predictor
 from deploy.schema import closest
 
 

@@ -8,12 +8,14 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 
 from deploy.server.assembly import Addressed, Companion, assemble
 from deploy.server.dataplane import DataPlane
 from deploy.server.http.front import Front
 from deploy.server.options import ServerOptions
+from deploy.server.processes.peers import Announce, Member
 from deploy.server.sockets import listen, url
 
 DRAIN_S = 30
@@ -24,6 +26,7 @@ def serve(
     options: ServerOptions | None = None,
     *,
     beside: Sequence[Companion] = (),
+    member: Member | None = None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; requests that have come are answered first, for `DRAIN_S` seconds at most.
 
@@ -32,31 +35,56 @@ def serve(
 
     beside        servers that are started before the line is printed, after gRPC and the admin port, and stopped
                   together with this one
+    member        of several processes on the port this is one: it listens once all is loaded, since while others are
+                  ready nobody should meet one that is not
     """
     options = options or ServerOptions()
-    with listen(options.host, options.port) as listener:
-        front, companions = assemble(dataplane, options)
+    with ExitStack() as stack:
+        front, companions = assemble(dataplane, options, member)
+        if member is None:  # an address that cannot be had is said before anything is loaded
+            listener = stack.enter_context(listen(options.host, options.port))
+            order = [_Door(front, lambda: listener), *companions, *beside]
+        else:
+            order = [*beside, *companions, _Door(front, partial(listen, options.host, options.port, shared=True))]
         _raise_descriptor_limit()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(dataplane, front, listener, [*companions, *beside]))
+            runner.run(_run(dataplane, front, order, _print if member is None else member.announce))
 
 
-async def _run(dataplane: DataPlane, front: Front, listener: socket.socket, beside: Sequence[Companion]) -> None:
-    where = url(listener, front.tls is not None)
+class _Door:
+    """The public port, as one of the servers that are started and stopped."""
+
+    def __init__(self, front: Front, open_listener: Callable[[], socket.socket]) -> None:
+        self._front, self._open = front, open_listener
+        self.url = ""
+
+    async def start(self) -> None:
+        listener = self._open()
+        self.url = url(listener, self._front.tls is not None)
+        await self._front.start(listener)
+
+    async def stop(self, grace: float) -> None:
+        await self._front.drain(grace)
+
+
+async def _run(dataplane: DataPlane, front: Front, order: Sequence[Companion], announce: Announce) -> None:
     with _signals(front) as ended:
-        await front.start(listener)
         try:
-            if await _started(beside, ended):
+            if await _started(order, ended):
                 gc.collect()
                 gc.freeze()  # a full collection would stop the loop for 10 ms, to find that all is in use
-                print(f"serving on {where}  try: curl --data-binary @picture.png {where}/predict", flush=True)
-                for words in [companion.where for companion in beside if isinstance(companion, Addressed)]:
-                    print(words, flush=True)
+                where = next(one.url for one in order if isinstance(one, _Door))
+                others = [one.where for one in order if isinstance(one, Addressed)]
+                announce([f"serving on {where}  try: curl --data-binary @picture.png {where}/predict", *others])
                 await ended.wait()
         finally:
             dataplane.drain()
-            await asyncio.gather(front.drain(DRAIN_S), *(companion.stop(DRAIN_S) for companion in beside))
+            await asyncio.gather(*(one.stop(DRAIN_S) for one in order))
             await front.close()
+
+
+def _print(lines: Sequence[str]) -> None:
+    print(*lines, sep="\n", flush=True)
 
 
 async def _started(beside: Sequence[Companion], ended: asyncio.Event) -> bool:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.dataset import DataInfo, Dataset, Split
-from stages.split import digest, stratified
+from stages.dataset import Dataset, Split
+from stages.split import dataset, stratified
 
 
 def digits(root: Path, *, seed: int = 0) -> Dataset:
@@ -17,12 +17,6 @@ def digits(root: Path, *, seed: int = 0) -> Dataset:
     targets = bunch.target.astype(np.int64)
     parts = stratified(targets, (0.7, 0.1, 0.2), seed)
     train, validation, test = (Split(pictures[rows], targets[rows]) for rows in parts)
-    info = DataInfo(
-        name="digits",
-        sample_shape=("height", "width", 1),
-        labels=tuple(str(i) for i in range(10)),
-        digest=digest(train, validation, test),
-        licence="UCI Optical Recognition of Handwritten Digits, CC BY 4.0",
-        sizes={"train": len(train), "validation": len(validation), "test": len(test)},
-    )
-    return Dataset(info, train, validation, test)
+    labels = tuple(str(i) for i in range(10))
+    licence = "UCI Optical Recognition of Handwritten Digits, CC BY 4.0"
+    return dataset("digits", ("height", "width", 1), labels, licence, (train, validation, test))

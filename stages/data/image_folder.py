@@ -5,15 +5,15 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import cast, overload
+from typing import overload
 
 import numpy as np
 
 from deploy.errors import OnnxwayError
 from deploy.inputs import decode_image
-from stages.dataset import Array, DataInfo, Dataset, Split
+from stages.dataset import Array, Dataset, Split
 from stages.errors import DataError
-from stages.split import shares, stratified
+from stages.split import checked_split, dataset
 
 _STACKED_BYTES = 2**30  # pictures of one size are held as one array up to this many bytes
 _PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -21,36 +21,45 @@ _SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 
 
 def image_folder(
-    root: Path, *, path: str, channels: int = 3, validation: float = 0.1, test: float = 0.2, seed: int = 0
+    root: Path,
+    *,
+    path: str,
+    channels: int = 3,
+    validation: float = 0.1,
+    test: float = 0.2,
+    seed: int = 0,
+    skip_unreadable: bool = False,
 ) -> Dataset:
     """Pictures in `path`/<class>/, split by class; `path` is relative to the current folder, `root` is not used.
 
-    Every file is read and decoded once before anything else; all that cannot be are named in one `DataError`.
+    Every file is read and decoded once before anything else; all that cannot be are named in one `DataError`, or, with
+    `skip_unreadable`, left out and counted. Grey and colour pictures may be mixed: each is brought to `channels`.
     """
     folder = Path(path)
     labels, files, targets = _listed(folder)
-    fractions = (1 - validation - test, validation, test)
-    _check_split(folder, labels, targets, fractions)
-    digests, shapes = _examined(folder, files, channels)
+    digests, shapes = _examined(folder, files, channels, skip_unreadable)
+    kept = [row for row, found in enumerate(digests) if found]
+    skipped, targets = len(files) - len(kept), targets[kept]
+    files, digests, shapes = [files[row] for row in kept], [digests[row] for row in kept], [shapes[row] for row in kept]
     stacked = len(set(shapes)) == 1 and len(files) * int(np.prod(shapes[0])) <= _STACKED_BYTES
     splits = []
     total = hashlib.sha256(f"{labels}{channels}".encode())
-    for rows in stratified(targets, fractions, seed):
+    for rows in checked_split(str(folder), targets, labels, validation, test, seed, unit="pictures"):
         pictures = Pictures([files[row] for row in rows], channels)
         splits.append(Split(np.stack(list(pictures)) if stacked and len(rows) else pictures, targets[rows]))
         for row in rows:
             total.update(f"{digests[row]}{targets[row]};".encode())
         total.update(b"|")
     train, held, tested = splits
-    info = DataInfo(
-        name=folder.resolve().name,
-        sample_shape=("height", "width", channels),
-        labels=labels,
-        digest=total.hexdigest(),
-        licence="not stated (a folder of your own)",
-        sizes={"train": len(train), "validation": len(held), "test": len(tested)},
+    return dataset(
+        folder.resolve().name,
+        ("height", "width", channels),
+        labels,
+        "not stated (a folder of your own)",
+        (train, held, tested),
+        digest_of=total.hexdigest(),
+        skipped=skipped,
     )
-    return Dataset(info, train, held, tested)
 
 
 class Pictures(Sequence[Array]):
@@ -101,30 +110,8 @@ def _is_noise(file: Path) -> bool:
     return file.name.startswith(".") or file.name.lower() in _SYSTEM_FILES
 
 
-def _check_split(folder: Path, labels: tuple[str, ...], targets: Array, fractions: tuple[float, ...]) -> None:
-    train, validation, test = fractions
-    if validation < 0 or test <= 0 or train <= 0:
-        raise DataError(
-            f"data.validation={validation:g} and data.test={test:g}: expected shares that leave some to train"
-        )
-    counts = np.bincount(targets)
-    few = [label for label, count in enumerate(counts) if not _enough(count, fractions)]
-    if few:
-        needed = max(count for count in range(1, 10_000) if not _enough(count, fractions)) + 1
-        named = ", ".join(f"{labels[label]} ({counts[label]})" for label in few[:5])
-        raise DataError(
-            f"{folder}: too few pictures to split {train:g} / {validation:g} / {test:g} in {len(few)} of "
-            f"{len(labels)} classes: {named}{', ...' if len(few) > 5 else ''}; each needs {needed}, "
-            "or change data.validation and data.test"
-        )
-
-
-def _enough(count: int, fractions: tuple[float, ...]) -> bool:
-    return all(share > 0 for share, part in zip(shares(count, fractions), fractions, strict=True) if part > 0)
-
-
-def _examined(folder: Path, files: list[Path], channels: int) -> tuple[list[str], list[tuple[int, ...]]]:
-    """Return each file's SHA-256 and its picture's shape; raise `DataError` for all that are no pictures."""
+def _examined(folder: Path, files: list[Path], channels: int, skip: bool) -> tuple[list[str], list[tuple[int, ...]]]:
+    """Return each file's SHA-256 and its picture's shape; "" and () for what is no picture, unless that is an error."""
 
     def examine(file: Path) -> tuple[str, tuple[int, ...]] | str:
         try:
@@ -139,11 +126,11 @@ def _examined(folder: Path, files: list[Path], channels: int) -> tuple[list[str]
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside of Python's lock
         found = list(pool.map(examine, files))
     broken = [entry for entry in found if isinstance(entry, str)]
-    if broken:
+    if broken and not skip:
         more = f", and {len(broken) - 3} more" if len(broken) > 3 else ""
         raise DataError(
             f"{folder}: {len(broken)} of {len(files)} files cannot be read as pictures: {'; '.join(broken[:3])}{more}; "
-            "replace or remove them"
+            "replace or remove them, or leave them out: --set data.skip_unreadable=true"
         )
-    digests, shapes = zip(*cast(list[tuple[str, tuple[int, ...]]], found), strict=True)
+    digests, shapes = zip(*(("", ()) if isinstance(entry, str) else entry for entry in found), strict=True)
     return list(digests), list(shapes)

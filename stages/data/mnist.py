@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.dataset import Array, DataInfo, Dataset, Split
+from stages.dataset import Array, Dataset, Split
 from stages.errors import DataError
-from stages.split import digest
+from stages.split import dataset
 
 _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -32,15 +32,9 @@ def mnist(root: Path, *, validation: int = 5000, seed: int = 0) -> Dataset:
     train = Split(pictures[~held_out], targets[~held_out])
     held = Split(pictures[held_out], targets[held_out])
     test = Split(*_split(root / "mnist", "test"))
-    info = DataInfo(
-        name="mnist",
-        sample_shape=("height", "width", 1),
-        labels=tuple(str(i) for i in range(10)),
-        digest=digest(train, held, test),
-        licence="MNIST (LeCun, Cortes, Burges; made from NIST data), CC BY-SA 3.0",
-        sizes={"train": len(train), "validation": len(held), "test": len(test)},
-    )
-    return Dataset(info, train, held, test)
+    labels = tuple(str(i) for i in range(10))
+    licence = "MNIST (LeCun, Cortes, Burges; made from NIST data), CC BY-SA 3.0"
+    return dataset("mnist", ("height", "width", 1), labels, licence, (train, held, test))
 
 
 def _split(folder: Path, name: str) -> tuple[Array, Array]:

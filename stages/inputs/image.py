@@ -33,11 +33,14 @@ class ImagePreprocess(nn.Module):
     of its buffers, so that `.double()` makes the float64 twin.
     """
 
+    continuous = True
+
     def __init__(self, channels: int, height: int, width: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         shape = ("batch", "height", "width", channels)
         self.signature = Signature("image", (TensorSpec("image", "uint8", shape, (0.0, 255.0), "pixel value"),))
         self.preprocessed_shape = (channels, height, width)
+        self.own = {"height": height, "width": width}
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 

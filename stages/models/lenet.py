@@ -6,14 +6,28 @@ import torch
 from torch import nn
 
 from deploy.errors import UsageError
+from stages.layers import Activation, Initialisation, Pooling, activation, initialise, pool
+from stages.shapes import Picture
 
 
-def lenet5(shape: tuple[int, int, int]) -> "LeNet5":
-    """LeNet-5 with ReLU and max-pooling, up to its 84 features; 28 x 28 px gives the paper's sizes."""
-    return LeNet5(shape)
+def lenet5(
+    shape: Picture,
+    *,
+    activation: Activation = "relu",
+    pooling: Pooling = "max",
+    batch_norm: bool = False,
+    dropout: float = 0.0,
+    init: Initialisation = "torch",
+) -> "LeNet5":
+    """LeNet-5 with ReLU and max-pooling, up to its 84 features; 28 x 28 px gives the paper's sizes.
+
+    The options are switches for comparisons; the paper's own are a scaled tanh and an average with weights.
+    `dropout` is the rate after both hidden linear layers.
+    """
+    return LeNet5(shape, activation, pooling, batch_norm, dropout, init)
 
 
-def lenet_numpy(shape: tuple[int, int, int]) -> "LeNetNumpy":
+def lenet_numpy(shape: Picture) -> "LeNetNumpy":
     """The numpy text's network: conv 5x5x6, conv 5x5x16, and 256 features from 28 x 28 px."""
     return LeNetNumpy(shape)
 
@@ -23,23 +37,38 @@ class LeNet5(nn.Module):
 
     out_features = 84
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
+    def __init__(
+        self,
+        shape: Picture,
+        act: Activation,
+        pooling: Pooling,
+        batch_norm: bool,
+        dropout: float,
+        init: Initialisation,
+    ) -> None:
         super().__init__()
         channels, height, width = shape
         flat = 16 * _after(height, padding=2) * _after(width, padding=2)
+        norms = [nn.BatchNorm2d(6)], [nn.BatchNorm2d(16)]
+        drop = [nn.Dropout(dropout)] if dropout else []
         self.features = nn.Sequential(
             nn.Conv2d(channels, 6, 5, padding=2),  # (N, 6, H, W)
-            nn.ReLU(),
-            nn.MaxPool2d(2),  # (N, 6, H/2, W/2)
+            *(norms[0] if batch_norm else []),
+            activation(act),
+            pool(pooling, 2),  # (N, 6, H/2, W/2)
             nn.Conv2d(6, 16, 5),  # (N, 16, H/2 - 4, W/2 - 4)
-            nn.ReLU(),
-            nn.MaxPool2d(2),  # (N, 16, H/4 - 2, W/4 - 2)
+            *(norms[1] if batch_norm else []),
+            activation(act),
+            pool(pooling, 2),  # (N, 16, H/4 - 2, W/4 - 2)
             nn.Flatten(),
             nn.Linear(flat, 120),
-            nn.ReLU(),
+            activation(act),
+            *drop,
             nn.Linear(120, 84),
-            nn.ReLU(),
+            activation(act),
+            *drop,
         )
+        initialise(self, init)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return features."""
@@ -49,7 +78,7 @@ class LeNet5(nn.Module):
 class LeNetNumpy(nn.Module):
     """(N, C, H, W) -> (N, 16 (H/4 - 3) (W/4 - 3)); weights and biases normal, over sqrt(3 in k k / out)."""
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
+    def __init__(self, shape: Picture) -> None:
         super().__init__()
         channels, height, width = shape
         self.out_features = 16 * _after(height, padding=0) * _after(width, padding=0)

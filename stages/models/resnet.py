@@ -1,10 +1,47 @@
-"""Residual networks: He et al., "Deep Residual Learning for Image Recognition" (2015), section 3.3 and figure 2."""
+"""Residual networks: He et al., "Deep Residual Learning for Image Recognition" (2015), section 3.3, table 1."""
 
 import torch
 from torch import nn
+from torchvision import models
+
+from stages import pretrained
+from stages.shapes import Picture
+from stages.vision import SMALL_PX, fit_stem, without_head
 
 
-def resnet_small(shape: tuple[int, int, int], *, width: int = 16) -> "ResNetSmall":
+def resnet18(shape: Picture, *, weights: str = "") -> nn.Module:
+    """ResNet-18, torchvision's, up to its 512 features.
+
+    For pictures under 64 px the 7 x 7 stem moves by 1 and its pool is left out. `weights`: empty, a file, or imagenet
+    (torchvision's).
+    """
+    return _resnet("resnet18", shape, weights)
+
+
+def resnet34(shape: Picture, *, weights: str = "") -> nn.Module:
+    """ResNet-34 up to its 512 features; as `resnet18` otherwise."""
+    return _resnet("resnet34", shape, weights)
+
+
+def resnet50(shape: Picture, *, weights: str = "") -> nn.Module:
+    """ResNet-50 up to its 2,048 features; as `resnet18` otherwise (stride in the 3 x 3 convolutions, "v1.5")."""
+    return _resnet("resnet50", shape, weights)
+
+
+def _resnet(name: str, shape: Picture, weights: str) -> nn.Module:
+    channels, height, width = shape
+    net = models.get_model(name, weights=None)
+    small = min(height, width) < SMALL_PX
+    fit_stem(net, "conv1", channels, 1 if small else None)  # (N, 64, H, W) when small, else (N, 64, H/2, W/2)
+    if small:
+        net.maxpool = nn.Identity()
+    net = without_head(net, "fc")
+    url = models.get_model_weights(name).DEFAULT.url
+    pretrained.load(net, weights, ("imagenet", url), stem="conv1", apart=("fc.",))
+    return net
+
+
+def resnet_small(shape: Picture, *, width: int = 16) -> "ResNetSmall":
     """A residual net of 9 convolutions for pictures of any size; `width` channels first, 8 times as many last."""
     return ResNetSmall(shape[0], width, stride=2 if min(shape[1:]) >= 64 else 1)
 

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,32 +15,44 @@ from deploy.passport import Passport
 from stages import result
 from stages.dataset import Dataset
 from stages.report import plots, verification
-from stages.report.figure import Figure
+from stages.report.answers import Answers
+from stages.report.figure import Figure, Part
+from stages.report.samples import Draw, drawer
 from stages.result import ExportResult, PackageResult, TrainResult, VerifyResult
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
+    from stages.graph import Graph
+
 
 def write(run: Path, dataset: Dataset | None = None) -> Path:
     """Write `report.html` into the run folder and return its path.
 
-    Stages that have not been done are left out; with the dataset, the task's own figures (a confusion matrix, the
-    pictures that were mistaken) are added. Raises `NotFoundError` when not even training has been done.
+    Stages that have not been done are left out; with the dataset, samples are shown (what augmentation makes of them),
+    and the task's own figures (for classification a confusion matrix, the surest mistakes). Raises `NotFoundError` when
+    not even training has been done.
     """
+    from stages.graph import build
+
     trained = result.load(TrainResult, run)
     exported, verified, packaged = (_done(kind, run) for kind in (ExportResult, VerifyResult, PackageResult))
-    figures = [Figure("Training", "Loss and validation figures by epoch.", plots.curves(trained.history))]
+    graph = build(trained.recipe, trained.data, training=False)
+    draw = drawer(graph.input.kind)
+    shown: list[Part] = [Figure("Training", "Loss and validation figures by epoch.", plots.curves(trained.history))]
     if verified is not None:
-        figures += _task_figures(trained, verified.answers, dataset)
-    page = _template("run.html").render(
+        shown += _task_figures(trained, verified.answers, dataset, draw)
+    shown += _network_figures(graph, trained, dataset, draw)
+    samples = None if dataset is None else verification.Samples(dataset, draw)
+    page = render(
+        "run.html",
         run=run.name,
         trained=trained,
         exported=exported,
         verified=verified,
         packaged=packaged,
-        figures=figures,
-        checked=None if verified is None else verification.read(verified.passport, verified.folder, dataset),
+        shown=shown,
+        checked=None if verified is None else verification.read(verified.passport, verified.folder, samples),
         metrics=verified.metrics if verified is not None and verified.metrics else trained.metrics,
     )
     path = run / "report.html"
@@ -49,10 +62,15 @@ def write(run: Path, dataset: Dataset | None = None) -> Path:
 
 def write_verdict(title: str, passport: Passport, folder: Path) -> Path:
     """Write `report.html` about a file that was not trained here, from what verify left in the folder."""
-    page = _template("verdict.html").render(title=title, checked=verification.read(passport, folder, None))
+    page = render("verdict.html", title=title, checked=verification.read(passport, folder))
     path = folder / "report.html"
     files.write_bytes(path, page.encode())
     return path
+
+
+def render(name: str, **values: Any) -> str:
+    """Return a page of this folder with its values."""
+    return _template(name).render(**values)
 
 
 def _done(kind: Any, run: Path) -> Any:
@@ -62,8 +80,8 @@ def _done(kind: Any, run: Path) -> Any:
         return None
 
 
-def _task_figures(trained: TrainResult, answers: Path, dataset: Dataset | None) -> list[Figure]:
-    """Ask the task's `figures.py`, if it has one, for pictures of the answers on the test split."""
+def _task_figures(trained: TrainResult, answers: Path, dataset: Dataset | None, draw: Draw) -> list[Part]:
+    """Ask the task's `figures.py`, if it has one, for what it makes of the answers on the test split."""
     module = f"stages.tasks.{trained.recipe.task.name}.figures"
     if dataset is None or not answers.exists() or importlib.util.find_spec(module) is None:
         return []
@@ -71,7 +89,20 @@ def _task_figures(trained: TrainResult, answers: Path, dataset: Dataset | None) 
         outputs = dict(archive)
     if not outputs:
         return []
-    return list(importlib.import_module(module).figures(outputs, dataset))
+    return list(importlib.import_module(module).figures(Answers(outputs, dataset, trained.metrics, draw)))
+
+
+def _network_figures(graph: "Graph", trained: TrainResult, dataset: Dataset | None, draw: Draw) -> Iterator[Part]:
+    """Yield the first layer's filters, and what augmentation makes of training samples."""
+    from safetensors.numpy import load_file
+
+    from stages.report.filters import first_filters
+    from stages.report.views import augmented
+
+    parts: list[Part | None] = [first_filters(graph, load_file(trained.weights))]
+    if dataset is not None:
+        parts.append(augmented(graph.task, dataset.train, trained.data, draw))
+    yield from (part for part in parts if part is not None)
 
 
 @cache

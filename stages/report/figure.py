@@ -1,8 +1,8 @@
-"""What a report is made of besides words."""
+"""What a report is made of besides words: figures, galleries of samples, tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 _NAMES = ("kind", "shape", "above", "to")  # JSON has them in the order of the alphabet
 
@@ -11,19 +11,40 @@ _NAMES = ("kind", "shape", "above", "to")  # JSON has them in the order of the a
 class Figure:
     """A picture as SVG text, with what it shows and how to read it."""
 
+    form: ClassVar[str] = "figure"
     title: str
     caption: str
     svg: str
 
 
 @dataclass(frozen=True)
-class Table:
-    """Rows of text under headings."""
+class Item:
+    """One sample of a gallery: HTML that shows it, and lines of text below."""
 
+    html: str
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Samples side by side; as many a row as fit."""
+
+    form: ClassVar[str] = "gallery"
+    title: str
+    caption: str
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under headings; with `numbers` every column but the first is aligned right."""
+
+    form: ClassVar[str] = "table"
     title: str
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    numbers: bool = False
 
     @classmethod
     def of(cls, title: str, caption: str, rows: Sequence[dict[str, Any]]) -> "Table":
@@ -32,6 +53,9 @@ class Table:
         keys = sorted(filled, key=lambda key: key not in _NAMES)
         head = tuple(key.replace("_", " ") for key in keys)
         return cls(title, caption, head, tuple(tuple(_text(row.get(key)) for key in keys) for row in rows))
+
+
+Part = Figure | Gallery | Table
 
 
 def _text(value: Any) -> str:

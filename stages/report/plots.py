@@ -1,6 +1,7 @@
 """Plots as SVG text, drawn alike: one style for every figure of a report."""
 
 import io
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,20 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.dataset import Array
+from stages.report.reliability import BINS, Reliability
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Bins = Sequence[tuple[int, int]]
 
-INK, ACCENT, SECOND, GRID = "#1b2733", "#0b6e99", "#d9730d", "#e3e8ee"
+INK, GRID, EDGE = "#1b2733", "#e3e8ee", "#b8c2cc"
+ACCENT, SECOND, THIRD, QUIET = "#0b6e99", "#d9730d", "#6b4fa0", "#5b6b7b"
+_LINES = (ACCENT, SECOND, THIRD, QUIET, INK)
+_VARIABLES = {
+    INK: "--ink", GRID: "--line", EDGE: "--edge",
+    ACCENT: "--accent", SECOND: "--second", THIRD: "--third", QUIET: "--quiet",
+}  # fmt: skip
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 9,
     "svg.fonttype": "none",
     "svg.hashsalt": "onnxway",  # equal figures give equal bytes
-    "axes.edgecolor": "#b8c2cc",
+    "axes.edgecolor": EDGE,
     "axes.labelcolor": INK,
     "axes.grid": True,
     "axes.axisbelow": True,
@@ -44,11 +51,14 @@ def style() -> Iterator[None]:
 
 
 def svg(figure: "Figure") -> str:
-    """Return the figure as an `<svg>` element for HTML."""
+    """Return the figure as an `<svg>` element for HTML; its colours are the page's, and their own elsewhere."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
-    return text[re.search("<svg", text).start() :]  # type: ignore[union-attr]
+    text = text[re.search("<svg", text).start() :]  # type: ignore[union-attr]
+    for colour, variable in _VARIABLES.items():
+        text = text.replace(colour, f"var({variable}, {colour})")
+    return text
 
 
 def curves(history: Sequence[dict[str, float]]) -> str:
@@ -63,7 +73,7 @@ def curves(history: Sequence[dict[str, float]]) -> str:
         figure = Figure(figsize=(8, 2.6), layout="constrained")
         groups = [group for group in (losses, scores) if group]
         for axes, group in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True):
-            for name, color in zip(group, (ACCENT, SECOND, INK), strict=False):
+            for name, color in zip(group, itertools.cycle(_LINES), strict=False):
                 values = [entry.get(name, np.nan) for entry in history]
                 axes.plot(epochs, values, color=color, marker=".", label=name.replace("_", " "))
             axes.set_xlabel("epoch")
@@ -72,44 +82,23 @@ def curves(history: Sequence[dict[str, float]]) -> str:
         return svg(figure)
 
 
-def confusion(matrix: Array, labels: Sequence[str]) -> str:
-    """Plot counts (true class by row, decided class by column), mistakes in colour."""
+def reliability(bins: Reliability) -> str:
+    """Plot accuracy by confidence beside the diagonal, and below it how many samples were that confident."""
     from matplotlib.figure import Figure
 
-    size = max(3.0, min(8.0, 0.42 * len(labels) + 1))
-    mistakes = matrix.astype(float) * (1 - np.eye(len(labels)))
+    edges = np.arange(BINS) / BINS
     with style():
-        figure = Figure(figsize=(size, size), layout="constrained")
-        axes = figure.subplots()
-        axes.imshow(mistakes, cmap="Oranges", vmin=0, vmax=max(1.0, float(mistakes.max()) * 1.4))
-        axes.grid(visible=False)
-        axes.set_xticks(range(len(labels)), labels, rotation=0 if max(map(len, labels)) < 4 else 90)
-        axes.set_yticks(range(len(labels)), labels)
-        axes.set_xlabel("decided")
-        axes.set_ylabel("true")
-        if len(labels) <= 20:
-            for row, column in np.argwhere(matrix):
-                weight = "bold" if row == column else "normal"
-                axes.text(
-                    column, row, str(matrix[row, column]), ha="center", va="center", fontweight=weight, fontsize=8
-                )
-        return svg(figure)
-
-
-def pictures(images: Sequence[Array], titles: Sequence[str]) -> str:
-    """Draw small pictures (H, W, 1 or 3, uint8) in rows of eight, each with its title."""
-    from matplotlib.figure import Figure
-
-    rows = (len(images) + 7) // 8
-    with style():
-        figure = Figure(figsize=(8, 1.5 * rows), layout="constrained")
-        axes = figure.subplots(rows, 8, squeeze=False).reshape(-1)
-        for axis in axes:
-            axis.axis("off")
-        for axis, image, title in zip(axes, images, titles, strict=False):
-            grey = image.shape[-1] == 1
-            axis.imshow(image[..., 0] if grey else image, cmap="gray" if grey else None, vmin=0, vmax=255)
-            axis.set_title(title, fontsize=8)
+        figure = Figure(figsize=(4.6, 4.4), layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+        upper.bar(edges, np.nan_to_num(bins.accuracy), 1 / BINS, align="edge", color=ACCENT, label="accuracy")
+        upper.plot(bins.confidence, bins.confidence, color=SECOND, marker=".", label="confidence")
+        upper.plot([0, 1], [0, 1], color=EDGE, linewidth=1, linestyle="--")
+        upper.set_ylim(0, 1)
+        upper.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+        lower.bar(edges, bins.count, 1 / BINS, align="edge", color=ACCENT)
+        lower.set_ylabel("samples")
+        lower.set_xlabel("confidence: probability of the class decided for")
+        lower.set_xlim(0, 1)
         return svg(figure)
 
 

@@ -10,9 +10,10 @@ from typing import Any
 from deploy.passport import Passport
 from stages.dataset import Dataset
 from stages.report import plots
-from stages.report.figure import Figure, Table
+from stages.report.figure import Figure, Gallery, Item, Table
+from stages.report.samples import Draw
 
-_PICTURED = 16
+_SHOWN = 16
 _TABLES = (
     (
         "shapes",
@@ -25,25 +26,33 @@ _TABLES = (
 
 
 @dataclass(frozen=True)
+class Samples:
+    """The data that a verdict was reached on, and how its samples are shown."""
+
+    dataset: Dataset
+    draw: Draw
+
+
+@dataclass(frozen=True)
 class Verification:
     """A passport with the figures behind it; `blame` is empty for a passing verdict."""
 
     passport: Passport
     sentence: str
-    figures: tuple[Figure, ...]
+    figures: tuple[Figure | Gallery, ...]
     tables: tuple[Table, ...]
     blame: dict[str, Any]
 
 
-def read(passport: Passport, folder: Path, dataset: Dataset | None) -> Verification:
+def read(passport: Passport, folder: Path, samples: Samples | None = None) -> Verification:
     """Read what verify left in its folder; files that are not there are left out."""
     findings = _read(folder / "findings.json")
     blame = _read(folder / "blame.json")
-    figures: list[Figure] = []
+    figures: list[Figure | Gallery] = []
     tables: list[Table] = []
     for provider, found in findings.items():
         suffix = f" ({provider})" if len(findings) > 1 else ""
-        figures += _figures(found, suffix, dataset)
+        figures += _figures(found, suffix, samples)
         tables += _tables(found, suffix)
     if blame.get("layers"):
         caption = "Noise ratio at each tensor that every path crosses, from the input on; the fault is where it leaps."
@@ -76,7 +85,7 @@ def _read(path: Path) -> dict[str, Any]:
     return plain if isinstance(plain, dict) else {}
 
 
-def _figures(found: dict[str, Any], suffix: str, dataset: Dataset | None) -> Iterator[Figure]:
+def _figures(found: dict[str, Any], suffix: str, samples: Samples | None) -> Iterator[Figure | Gallery]:
     for output, figures in found.get("noise", {}).items():
         caption = (
             f"Distance to the float64 truth in units of the last place, {figures['values']:,} values: the file beside "
@@ -85,20 +94,25 @@ def _figures(found: dict[str, Any], suffix: str, dataset: Dataset | None) -> Ite
         )
         yield Figure(f"Errors of {output}{suffix}", caption, plots.ulps(figures["ulps"], figures["ulps_yardstick"]))
     flipped = found.get("decisions", {}).get("flipped", [])
-    if flipped and dataset is not None and dataset.info.sample_shape[-1] in (1, 3):
-        yield _pictures_of_flips(flipped[:_PICTURED], len(flipped), suffix, dataset)
+    if flipped and samples is not None:
+        yield _flips(flipped[:_SHOWN], len(flipped), suffix, samples)
 
 
-def _pictures_of_flips(shown: list[dict[str, Any]], total: int, suffix: str, dataset: Dataset) -> Figure:
-    labels = dataset.info.labels
+def _flips(shown: list[dict[str, Any]], total: int, suffix: str, samples: Samples) -> Gallery:
+    labels = samples.dataset.info.labels
 
     def name(decision: Any) -> str:
         return labels[decision] if isinstance(decision, int) and decision < len(labels) else str(decision)
 
-    titles = [f"{name(flip['expected'])}\nas {name(flip['found'])}\n{flip['margin']:.1e}" for flip in shown]
+    items = (
+        Item(
+            samples.draw(samples.dataset.test.inputs[flip["row"]], f"test row {flip['row']}"),
+            (name(flip["expected"]), f"as {name(flip['found'])}", f"{flip['margin']:.1e}"),
+        )
+        for flip in shown
+    )
     caption = f"{len(shown)} of {total}: what the network decides, what the file decides, and by what margin."
-    images = [dataset.test.inputs[flip["row"]] for flip in shown]
-    return Figure(f"Decisions that differ{suffix}", caption, plots.pictures(images, titles))
+    return Gallery(f"Decisions that differ{suffix}", caption, tuple(items))
 
 
 def _tables(found: dict[str, Any], suffix: str) -> Iterator[Table]:

@@ -19,6 +19,7 @@ from deploy.errors import OnnxwayError
 from stages.dataset import Array, Split
 from stages.errors import DataError, TrainingError
 from stages.observer import Observer
+from stages.ranks import Ranks
 from stages.recipe import TrainConfig
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -31,10 +32,13 @@ def derived_seed(seed: int, purpose: str, number: int) -> int:
 
 
 class Order:
-    """Which rows each batch of an epoch has; the last batch may be smaller."""
+    """Which rows each batch of an epoch has; the last batch may be smaller.
 
-    def __init__(self, config: TrainConfig, rows: int) -> None:
-        self.rows, self.batch_size = rows, config.batch_size
+    In a distributed training all processes draw the same batches, and each takes its part of every one.
+    """
+
+    def __init__(self, config: TrainConfig, rows: int, ranks: Ranks = Ranks()) -> None:  # noqa: B008
+        self.rows, self.batch_size, self.ranks = rows, config.batch_size, ranks
         self.shuffle, self.seed = config.shuffle, config.seed
         self.steps = -(-rows // config.batch_size)
 
@@ -44,6 +48,21 @@ class Order:
             return torch.arange(self.rows)
         generator = torch.Generator().manual_seed(derived_seed(self.seed, "order", epoch))
         return torch.randperm(self.rows, generator=generator)
+
+    def batches(self, epoch: int) -> list[torch.Tensor]:
+        """Return this process's rows of each batch of an epoch; where none is left for it, one that counts nothing."""
+        whole = torch.split(self.epoch(epoch), self.batch_size)
+        if self.ranks.size == 1:
+            return list(whole)
+        parts = (rows.tensor_split(self.ranks.size)[self.ranks.rank] for rows in whole)
+        return [part if len(part) else rows[:1] for part, rows in zip(parts, whole, strict=True)]
+
+    def share(self, step: int) -> float:
+        """Return what this process's rows of a step count for, so that the mean over processes is that over rows."""
+        start = step % self.steps * self.batch_size
+        size = min(self.batch_size, self.rows - start)
+        mine = size // self.ranks.size + (self.ranks.rank < size % self.ranks.size)
+        return mine * self.ranks.size / size
 
     def named(self, step: int) -> str:
         """Return the first row numbers of one step, counted over all epochs, in words for an error."""
@@ -67,11 +86,13 @@ class Resident:
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """Yield the raw inputs and targets of an epoch's batches, without the first `skip`."""
-        size = self.order.batch_size
-        if not self.order.shuffle:
+        if not self.order.shuffle and self.order.ranks.size == 1:  # no copy at all
+            size = self.order.batch_size
             yield from zip(torch.split(self.inputs, size)[skip:], torch.split(self.targets, size)[skip:], strict=True)
             return
-        for rows in torch.split(self.order.epoch(epoch).to(self.inputs.device), size)[skip:]:
+        parts = self.order.batches(epoch)
+        whole = torch.cat(parts).to(self.inputs.device)  # one copy an epoch
+        for rows in torch.split(whole, [len(part) for part in parts])[skip:]:
             yield self.inputs.index_select(0, rows), self.targets.index_select(0, rows)
 
 
@@ -84,13 +105,13 @@ class Streamed:
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """Yield the raw inputs and targets of an epoch's batches, without the first `skip`."""
-        return self._load(torch.split(self.order.epoch(epoch), self.order.batch_size)[skip:])
+        return self._load(self.order.batches(epoch)[skip:])
 
     def in_file_order(self) -> Iterator[Batch]:
         """Yield all samples once, on the device."""
-        return self._load(torch.split(torch.arange(self.order.rows), 64))
+        return self._load(list(torch.split(torch.arange(self.order.rows), 64)))
 
-    def _load(self, batches: tuple[torch.Tensor, ...]) -> Iterator[Batch]:
+    def _load(self, batches: list[torch.Tensor]) -> Iterator[Batch]:
         loader = DataLoader(
             self.samples,
             batch_sampler=[rows.tolist() for rows in batches],

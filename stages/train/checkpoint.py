@@ -2,7 +2,7 @@
 
 checkpoint.json          schema, key of the training, SHA-256 of each file below
 <name>.safetensors       weights: model, and ema and best where there are such
-state.pt                 optimiser, scaler, random state, history; read with weights_only
+state.pt                 optimiser, scaler, history, what was chosen; read with weights_only
 """
 
 import io
@@ -23,7 +23,7 @@ from stages.recipe import Recipe
 from stages.train import weights
 from stages.train.weights import Weights
 
-_SCHEMA = 1
+_SCHEMA = 2
 _MANIFEST, _STATE = "checkpoint.json", "state.pt"
 _WHERE_NOT_WHAT = ("device", "workers", "memory_mb", "checkpoint_s")
 

@@ -10,11 +10,15 @@ import torch.nn.functional as F  # noqa: N812
 
 from stages.errors import TrainingError
 from stages.observer import Observer
+from stages.ranks import Ranks
 from stages.recipe import TrainConfig
 
 
-def choose(config: TrainConfig, observer: Observer) -> torch.device:
-    """Return the device to train on, said in one line; raise `TrainingError` when the recipe cannot run on it."""
+def choose(config: TrainConfig, observer: Observer, ranks: Ranks = Ranks()) -> torch.device:  # noqa: B008
+    """Return the device to train on, said in one line; raise `TrainingError` when the recipe cannot run on it.
+
+    Each process of a distributed training takes the GPU of its number on this machine.
+    """
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when CUDA starts
     trouble = "" if config.device == "cpu" else _cuda_trouble()
@@ -26,18 +30,33 @@ def choose(config: TrainConfig, observer: Observer) -> torch.device:
     if config.device == "cpu" or trouble:
         reason = f" (CUDA does not work here: {trouble})" if trouble else ""
         threads = config.threads or torch.get_num_threads()
-        observer.say(f"training on the CPU, {threads} thread{'s' if threads > 1 else ''}{reason}")
+        observer.say(f"training on the CPU, {threads} thread{'s' if threads > 1 else ''}{_among(ranks)}{reason}")
         device = torch.device("cpu")
     else:
+        if ranks.size > 1:
+            _take(ranks)
         device = torch.device("cuda", torch.cuda.current_device())
         gib = torch.cuda.get_device_properties(device).total_memory / 2**30
-        observer.say(f"training on {torch.cuda.get_device_name(device)} ({device}, {gib:.0f} GiB)")
+        observer.say(f"training on {torch.cuda.get_device_name(device)} ({device}, {gib:.0f} GiB){_among(ranks)}")
     if config.precision == "fp16" and device.type != "cuda":
         raise TrainingError(
             "train.precision is 'fp16', which needs a CUDA device for its loss scaling; "
             "use --set train.precision=bf16 or fp32"
         )
     return device
+
+
+def _take(ranks: Ranks) -> None:
+    if ranks.local >= torch.cuda.device_count():
+        raise TrainingError(
+            f"process {ranks.local} of this machine has no GPU of its own, there are {torch.cuda.device_count()}; "
+            "start as many: torchrun --nproc-per-node, or train on the CPU: --set train.device=cpu"
+        )
+    torch.cuda.set_device(ranks.local)
+
+
+def _among(ranks: Ranks) -> str:
+    return f", in {ranks.size} processes" if ranks.size > 1 else ""
 
 
 def _cuda_trouble() -> str:

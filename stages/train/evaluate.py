@@ -6,57 +6,117 @@ from typing import cast
 import numpy as np
 import torch
 
-from stages.dataset import Array, Split
+from stages.dataset import Array, Dataset, Split
 from stages.graph import Graph
 from stages.train.device import tf32
+from stages.train.distributed import Group
 
 _ELEMENTS = 8_000_000  # of preprocessed input in one batch
 _ROWS = 512
 
+Tick = Callable[[], None]
+
 
 def evaluate(
-    graph: Graph, split: Split, device: torch.device, tick: Callable[[], None] = lambda: None
+    graph: Graph,
+    split: Split,
+    device: torch.device,
+    tick: Tick = lambda: None,
+    group: Group = Group(),  # noqa: B008
 ) -> dict[str, float]:
     """Return the task's metrics over a split."""
-    return graph.task.metrics(outputs(graph, split, device, tick), split.targets)
+    return graph.task.metrics(outputs(graph, split, device, tick, group), split.targets)
 
 
-@torch.inference_mode()
 def outputs(
-    graph: Graph, split: Split, device: torch.device, tick: Callable[[], None] = lambda: None
+    graph: Graph,
+    split: Split,
+    device: torch.device,
+    tick: Tick = lambda: None,
+    group: Group = Group(),  # noqa: B008
 ) -> dict[str, Array]:
     """Return every output tensor over a split, by name; `tick` is called after each batch.
 
     Samples of one shape go through the whole graph in batches. Samples of several shapes are preprocessed each alone,
-    as they will be when served, and share a batch after that.
+    as they will be when served, and share a batch after that. The processes of a group share the rows out.
     """
+    return _named(graph, _over(graph, split, device, tick, group, graph.post))
+
+
+def calibrated(
+    graph: Graph,
+    dataset: Dataset,
+    device: torch.device,
+    tick: Tick = lambda: None,
+    group: Group = Group(),  # noqa: B008
+) -> dict[str, float]:
+    """Fit the graph's decision to validation data, if it has a `fit`; return the task's metrics over the test split.
+
+    `fit(scores, targets)` takes what the head gives for the validation rows, and returns figures about what it found;
+    they are among those returned, and so are metrics as they were before, where they changed: `<name>_uncalibrated`.
+    """
+    fit = getattr(graph.post, "fit", None)
+    if fit is None or not len(dataset.validation):
+        return evaluate(graph, dataset.test, device, tick, group)
+    held, tested = (
+        _over(graph, split, device, tick, group, lambda scores: (scores,))[0]
+        for split in (dataset.validation, dataset.test)
+    )
+    before = _decided(graph, tested, dataset.test.targets, device)
+    found: dict[str, float] = fit(held, dataset.validation.targets)
+    after = _decided(graph, tested, dataset.test.targets, device)
+    changed = {f"{name}_uncalibrated": value for name, value in before.items() if value != after[name]}
+    return after | changed | found
+
+
+@torch.inference_mode()
+def _decided(graph: Graph, scores: torch.Tensor, targets: Array, device: torch.device) -> dict[str, float]:
+    answers = [tensor.cpu() for tensor in graph.post(scores.to(device))]
+    return graph.task.metrics(_named(graph, answers), targets)
+
+
+def _named(graph: Graph, answers: list[torch.Tensor]) -> dict[str, Array]:
+    names = [tensor.name for tensor in graph.task.output.tensors]
+    return {name: answer.numpy() for name, answer in zip(names, answers, strict=True)}
+
+
+@torch.inference_mode()
+def _over(
+    graph: Graph,
+    split: Split,
+    device: torch.device,
+    tick: Tick,
+    group: Group,
+    answer: Callable[[torch.Tensor], tuple[torch.Tensor, ...]],
+) -> list[torch.Tensor]:
+    """Return what `answer` makes of the scores of all rows, on the CPU."""
+    mine = group.rows(len(split))
     was_training = graph.training
     graph.eval()
     try:
         with tf32(device, allowed=False):
             parts = []
-            for answer in _answers(graph, split, device):
-                parts.append([tensor.cpu().numpy() for tensor in answer])
+            for scores in _scores(graph, Split(split.inputs[mine], split.targets[mine]), device):
+                parts.append([tensor.cpu() for tensor in answer(scores)])
                 tick()
     finally:
         graph.train(was_training)
-    names = [tensor.name for tensor in graph.task.output.tensors]
-    return {name: np.concatenate(pieces) for name, pieces in zip(names, zip(*parts, strict=True), strict=True)}
+    return [group.gathered(torch.cat(pieces), len(split)) for pieces in zip(*parts, strict=True)]
 
 
-def _answers(graph: Graph, split: Split, device: torch.device) -> Iterator[tuple[torch.Tensor, ...]]:
+def _scores(graph: Graph, split: Split, device: torch.device) -> Iterator[torch.Tensor]:
     rows = batch_rows(graph)
     for start in range(0, len(split), rows):
         if isinstance(split.inputs, np.ndarray):
-            yield graph(torch.from_numpy(split.inputs[start : start + rows]).to(device))
+            yield graph.scores(torch.from_numpy(split.inputs[start : start + rows]).to(device))
             continue
         end = min(start + rows, len(split))
         singles = (torch.from_numpy(split.inputs[row])[None].to(device) for row in range(start, end))
-        preprocessed = torch.cat([graph.pre(single) for single in singles])
-        yield graph.post(graph.head(graph.net(preprocessed)))
+        yield graph.head(graph.net(torch.cat([graph.pre(single) for single in singles])))
 
 
 def batch_rows(graph: Graph) -> int:
     """Return how many rows to evaluate at once, so that large inputs do not exhaust memory."""
-    shape = cast(tuple[int, ...], graph.pre.preprocessed_shape)
-    return max(1, min(_ROWS, _ELEMENTS // int(np.prod(shape))))
+    shape = cast(tuple[int | str, ...], graph.pre.preprocessed_shape)
+    known = [size for size in shape if isinstance(size, int)]  # of a free size, each row may have another
+    return max(1, min(_ROWS, _ELEMENTS // int(np.prod(known))))

@@ -1,28 +1,32 @@
 """The training loop: one place where the order of things can be read."""
 
+import dataclasses
 import math
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from deploy import files
-from deploy.errors import UsageError
 from stages.dataset import Dataset
 from stages.environment import environment
-from stages.errors import DataError, TrainingError
+from stages.errors import TrainingError
 from stages.graph import Graph, build
 from stages.observer import Observer
+from stages.ranks import ranks
 from stages.recipe import Recipe, TrainConfig
 from stages.result import TrainResult, save
-from stages.train import batches, checkpoint, device, optim, weights
+from stages.train import batches, checkpoint, choice, device, optim, weights
+from stages.train.check import check
+from stages.train.checkpoint import Saved
+from stages.train.distributed import Group, joined
 from stages.train.ema import Average
-from stages.train.evaluate import evaluate
+from stages.train.evaluate import calibrated, evaluate
 from stages.train.interrupt import StopRequest
 from stages.train.losses import Losses, require_finite
+from stages.train.step import Stepper
 from stages.train.weights import Weights
 
 _LOSS_WINDOW = {"cpu": 1, "cuda": 100}
@@ -32,22 +36,29 @@ def run(recipe: Recipe, dataset: Dataset, out: Path, observer: Observer = Observ
     """Train a recipe, or go on from the checkpoint in `out`, and write weights and `result.json` there.
 
     The same recipe on the same data and machine gives the same weights, interrupted or not (on CUDA up to the order of
-    additions, unless `train.deterministic`). The first SIGINT or SIGTERM writes a checkpoint at the next step and
-    raises `KeyboardInterrupt`. Raises `TrainingError`, `DataError`, `UsageError`, and `OSError` for a folder that
-    cannot be written.
+    additions, unless `train.deterministic`); where it leaves precision or memory format open, the recipe of the result
+    does. Started by `torchrun`, all processes train together and the first one writes and speaks; the folder must be
+    the same for all. The first SIGINT or SIGTERM writes a checkpoint at the next step and raises `KeyboardInterrupt`.
+    Raises `TrainingError`, `DataError`, `UsageError`, and `OSError` for a folder that cannot be written.
     """
-    _check(recipe.train, dataset)
+    check(recipe.train, dataset)
+    mine = ranks()
+    observer = observer if mine.leads else Observer()
     out.mkdir(parents=True, exist_ok=True)
-    place = device.choose(recipe.train, observer)
+    place = device.choose(recipe.train, observer, mine)
     stop = StopRequest()
-    with device.numerics(recipe.train, place), device.out_of_memory_in_words(recipe.train):
-        training = Training(recipe, dataset, out / "checkpoint", place, stop, observer)
-        training.resume()
+    with (
+        device.numerics(recipe.train, place),
+        device.out_of_memory_in_words(recipe.train),
+        joined(mine, place) as group,
+    ):
+        training = Training(recipe, dataset, out / "checkpoint", place, group, stop, observer)
         with stop:
             while not training.done:
                 training.epoch()
             result = training.finish(out)
-    shutil.rmtree(out / "checkpoint", ignore_errors=True)
+    if mine.leads:
+        shutil.rmtree(out / "checkpoint", ignore_errors=True)
     if stop:
         raise KeyboardInterrupt(f"{stop.name} when training had just ended; its result is written")
     return result
@@ -62,20 +73,22 @@ class Training:
         dataset: Dataset,
         folder: Path,
         place: torch.device,
+        group: Group,
         stop: StopRequest,
         observer: Observer,
     ) -> None:
-        self.recipe, self.config, self.dataset = recipe, recipe.train, dataset
-        self.folder, self.place, self.stop, self.observer = folder, place, stop, observer
+        self.dataset, self.folder, self.place = dataset, folder, place
+        self.group, self.stop, self.observer = group, stop, observer
         self.key = checkpoint.training_key(recipe, dataset.info)
-        self.graph = _on_device(build(recipe, dataset.info), self.config, place)
-        self.order = batches.Order(self.config, len(dataset.train))
-        self.batches = batches.load(dataset.train, self.graph.pre, self.config, self.order, place, observer)
-        self.optimizer = optim.optimizer(self.config, self.graph)
+        saved = checkpoint.load(folder, self.key, observer)
+        self.graph = group.with_shared_statistics(build(recipe, dataset.info).to(place), place)
+        self.order = batches.Order(recipe.train, len(dataset.train), group.ranks)
+        self.batches = batches.load(dataset.train, self.graph.pre, recipe.train, self.order, place, observer)
+        self.config = self._resolved(recipe.train, saved)
+        self.recipe = dataclasses.replace(recipe, train=self.config)
         self.schedule = optim.Schedule(self.config, self.order.steps)
-        self.scaler = torch.amp.GradScaler("cuda", enabled=self.config.precision == "fp16")
+        self.advance = Stepper(self.graph, self.config, place, group)
         self.average = Average(self.graph, self.config.ema, self.schedule.warmup) if self.config.ema else None
-        self.scores = _scores(self.graph, self.config, place)
         self.generator = torch.Generator(place)
         self.step = 0  # steps made
         self.losses = self._new_losses()
@@ -83,6 +96,16 @@ class Training:
         self.best: Weights | None = None
         self.epoch_began = 0.0  # in seconds of training, as `seconds` counts them
         self._started = self._saved_at = time.monotonic()
+        if saved:
+            self._take_up(saved)
+        group.require_same_start(self.step, folder)
+
+    def _resolved(self, config: TrainConfig, saved: Saved | None) -> TrainConfig:
+        """Return the config with nothing left open: as the checkpoint has it, or measured now."""
+        if saved:
+            return dataclasses.replace(config, **saved.state["chosen"])
+        total = config.epochs * self.order.steps
+        return choice.resolve(config, self.graph, self.batches, total, self.group, self.observer)
 
     @property
     def seconds(self) -> float:
@@ -123,23 +146,19 @@ class Training:
         self.losses.flush()
         require_finite(self.graph, self.step, self.order)
         seconds = self.seconds - self.epoch_began
+        self.group.share_buffers(self.evaluated())
         self._record(seconds, self._measure())
         self.save()
 
     def train_step(self, raw: torch.Tensor, targets: torch.Tensor) -> None:
-        """Make one step on one batch."""
-        self.generator.manual_seed(batches.derived_seed(self.config.seed, "augment", self.step))
+        """Make one step on one batch; what it draws by chance is a function of seed, step and process alone."""
+        purpose = f"/{self.group.ranks.rank}" if self.group.ranks.rank else ""
+        torch.manual_seed(batches.derived_seed(self.config.seed, f"dropout{purpose}", self.step))
+        self.generator.manual_seed(batches.derived_seed(self.config.seed, f"augment{purpose}", self.step))
         rows = len(targets)
         raw, targets = self.graph.task.augment(raw, targets, self.generator)
-        loss = self.graph.task.loss(self.scores(raw), targets)
-        self.schedule.apply(self.step, self.optimizer)
-        self.optimizer.zero_grad()
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        if self.config.clip_norm:
-            self.scaler.unscale_(self.optimizer)
-            torch.nn.utils.clip_grad_norm_(self.graph.parameters(), self.config.clip_norm, foreach=True)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        self.schedule.apply(self.step, self.advance.optimizer)
+        loss = self.advance(raw, targets, self.order.share(self.step))
         if self.average:
             self.average.update(self.step)
         self.losses.add(self.step, rows, loss)
@@ -152,7 +171,7 @@ class Training:
     def _measure(self) -> dict[str, float]:
         if not len(self.dataset.validation):
             return {}
-        figures = evaluate(self.evaluated(), self.dataset.validation, self.place, self._stop_if_asked)
+        figures = evaluate(self.evaluated(), self.dataset.validation, self.place, self._stop_if_asked, self.group)
         for name, value in figures.items():
             if not math.isfinite(value):
                 raise TrainingError(f"validation {name} is {value} after epoch {len(self.history) + 1}; lower train.lr")
@@ -160,10 +179,11 @@ class Training:
 
     def _record(self, seconds: float, figures: dict[str, float]) -> None:
         """Close the epoch: its line in the history, the best weights so far, what observers hear."""
+        total, rows = self.group.sums(self.losses.total, self.losses.rows)
         epoch = {
             "epoch": float(len(self.history) + 1),
-            "lr": float(self.optimizer.param_groups[0]["lr"]),
-            "train_loss": self.losses.mean,
+            "lr": float(self.advance.optimizer.param_groups[0]["lr"]),
+            "train_loss": total / max(rows, 1),
             "seconds": seconds,
             "images_per_second": self.order.rows / seconds,
             **figures,
@@ -184,7 +204,7 @@ class Training:
             self.save()
 
     def _stop_if_asked(self) -> None:
-        if self.stop:
+        if self.stop and self.group.ranks.leads:  # the others hear of it when it has left
             self.save()
             raise KeyboardInterrupt(f"{self.stop.name} at step {self.step}; checkpoint written, run again to go on")
 
@@ -192,6 +212,9 @@ class Training:
         """Write a checkpoint of this moment."""
         self.losses.flush()
         require_finite(self.graph, self.step, self.order)
+        self._saved_at = time.monotonic()
+        if not self.group.ranks.leads:
+            return
         tensors = {"model": weights.snapshot(self.graph)}
         if self.average:
             tensors["ema"] = weights.snapshot(self.average.graph)
@@ -202,34 +225,26 @@ class Training:
             "history": self.history,
             "loss": (self.losses.total, self.losses.rows),
             "seconds": (self.seconds, self.epoch_began),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "random": torch.get_rng_state(),
+            "optimizer": self.advance.optimizer.state_dict(),
+            "scaler": self.advance.scaler.state_dict(),
+            "chosen": {"precision": self.config.precision, "channels_last": self.config.channels_last},
         }
-        if self.place.type == "cuda":
-            state["random_cuda"] = torch.cuda.get_rng_state(self.place)
-        checkpoint.save(self.folder, self.key, checkpoint.Saved(tensors, state))
+        checkpoint.save(self.folder, self.key, Saved(tensors, state))
         self._saved_at = time.monotonic()
 
-    def resume(self) -> None:
-        """Take up the checkpoint, if there is one of this training."""
-        saved = checkpoint.load(self.folder, self.key, self.observer)
-        if saved is None:
-            return
+    def _take_up(self, saved: Saved) -> None:
         state = saved.state
         self.graph.load_state_dict(saved.weights["model"])
         if self.average:
             self.average.graph.load_state_dict(saved.weights["ema"])
         self.best = saved.weights.get("best")
         self.step, self.history = state["step"], state["history"]
-        self.losses.total, self.losses.rows = state["loss"]
+        if self.group.ranks.leads:  # what the others had seen of the epoch is not in its mean loss
+            self.losses.total, self.losses.rows = state["loss"]
         seconds, self.epoch_began = state["seconds"]
         self._started = time.monotonic() - seconds
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
-        torch.set_rng_state(state["random"])
-        if self.place.type == "cuda" and "random_cuda" in state:
-            torch.cuda.set_rng_state(state["random_cuda"], self.place)
+        self.advance.optimizer.load_state_dict(state["optimizer"])
+        self.advance.scaler.load_state_dict(state["scaler"])
         self.observer.say(f"going on from the checkpoint at epoch {len(self.history) + 1}, step {self.step}")
 
     def finish(self, out: Path) -> TrainResult:
@@ -237,79 +252,22 @@ class Training:
         chosen = self.evaluated()
         if self.best is not None:
             chosen.load_state_dict(self.best)
-        kept = weights.to_bytes(weights.snapshot(chosen))
-        metrics = evaluate(chosen, self.dataset.test, self.place, self._stop_if_asked)
-        files.write_bytes(out / "weights.safetensors", kept)
-        return save(
-            TrainResult(
-                folder=out,
-                recipe=self.recipe,
-                data=self.dataset.info,
-                weights_sha256=files.sha256(kept),
-                metrics=metrics,
-                history=tuple(self.history),
-                best_epoch=self.best_epoch,
-                parameters=sum(parameter.numel() for parameter in self.graph.parameters()),
-                seconds=self.seconds,
-                device=str(self.place),
-                environment=environment(),
-            )
+        metrics = calibrated(chosen, self.dataset, self.place, self._stop_if_asked, self.group)
+        kept = weights.to_bytes(weights.dense(chosen.served()))
+        result = TrainResult(
+            folder=out,
+            recipe=self.recipe,
+            data=self.dataset.info,
+            weights_sha256=files.sha256(kept),
+            metrics=metrics,
+            history=tuple(self.history),
+            best_epoch=self.best_epoch,
+            parameters=sum(p.numel() for part in (chosen.net, chosen.head) for p in part.parameters()),
+            seconds=self.seconds,
+            device=str(self.place),
+            environment=environment(),
         )
-
-
-def _on_device(graph: Graph, config: TrainConfig, place: torch.device) -> Graph:
-    graph = graph.to(place)
-    if config.channels_last:
-        for weight in graph.parameters():
-            weight.data = weight.data.contiguous(memory_format=_memory_format(weight))
-    return graph
-
-
-def _memory_format(tensor: torch.Tensor) -> torch.memory_format:
-    """Return channels last for pictures and volumes, and for the weights of their convolutions."""
-    return {4: torch.channels_last, 5: torch.channels_last_3d}.get(tensor.dim(), torch.contiguous_format)
-
-
-def _scores(graph: Graph, config: TrainConfig, place: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return raw batch -> float32 scores, in the recipe's precision, memory format and compiled if it says so."""
-    reduced = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(config.precision)
-
-    def scores(raw: torch.Tensor) -> torch.Tensor:
-        x = graph.pre(raw)
-        x = x.contiguous(memory_format=_memory_format(x) if config.channels_last else torch.contiguous_format)
-        if reduced is None:
-            return graph.head(graph.net(x))  # type: ignore[no-any-return]
-        with torch.autocast(place.type, reduced):
-            result = graph.head(graph.net(x))
-        return result.float()  # type: ignore[no-any-return]
-
-    return torch.compile(scores) if config.compile else scores  # the graph itself stays as it is, for evaluation
-
-
-def _check(config: TrainConfig, dataset: Dataset) -> None:
-    """Raise `UsageError` for a value out of its range, `DataError` for a split that is needed and empty."""
-    ranges = {
-        "epochs": (config.epochs >= 1, "1 or more"),
-        "batch_size": (config.batch_size >= 1, "1 or more"),
-        "lr": (0 < config.lr < math.inf, "a number above 0"),
-        "momentum": (0 <= config.momentum < 1, "in [0, 1)"),
-        "weight_decay": (0 <= config.weight_decay < math.inf, "0 or more"),
-        "decay": (0 < config.decay <= 1, "in (0, 1]"),
-        "warmup": (0 <= config.warmup < 1, "in [0, 1)"),
-        "clip_norm": (0 <= config.clip_norm < math.inf, "0 (off) or more"),
-        "ema": (0 <= config.ema < 1, "in [0, 1), 0 is off"),
-        "early_stop": (config.early_stop >= 0, "0 (off) or more"),
-        "threads": (config.threads >= 0, "0 (torch's choice) or more"),
-        "memory_mb": (config.memory_mb >= 0, "0 or more"),
-        "workers": (config.workers >= 0, "0 or more"),
-    }
-    for name, (fits, expected) in ranges.items():
-        if not fits:
-            raise UsageError(f"train.{name} is {getattr(config, name)}, expected {expected}; change it with --set")
-    if config.nesterov and (config.optimizer != "sgd" or not config.momentum):
-        raise UsageError("train.nesterov needs train.optimizer=sgd and a train.momentum above 0")
-    if config.early_stop and not len(dataset.validation):
-        raise UsageError("train.early_stop needs a validation split, and this data has none; set it to 0")
-    for name in ("train", "test"):
-        if not len(getattr(dataset, name)):
-            raise DataError(f"data {dataset.info.name!r} has no {name} samples; change the split, or add data")
+        if not self.group.ranks.leads:
+            return result
+        files.write_bytes(out / "weights.safetensors", kept)
+        return save(result)

@@ -73,8 +73,11 @@ class Schedule:
             return self._onecycle(step)
         if step < self.warmup:
             return (step + 1) / self.warmup
+        passed = (step - self.warmup) / (self.total - self.warmup)
         if self.kind == "cosine":
-            return _cosine(1, 0, (step - self.warmup) / (self.total - self.warmup))
+            return _cosine(1, 0, passed)
+        if self.kind == "linear":
+            return 1 - passed
         if self.kind == "exponential":
             return float(self.decay ** (step // self.steps_per_epoch))
         return 1.0

@@ -16,11 +16,13 @@ Weights = dict[str, torch.Tensor]
 
 
 def snapshot(module: nn.Module) -> Weights:
-    """Return a copy of the state dict on the CPU, each tensor in its own dense memory (what safetensors asks for)."""
-    return {
-        name: torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor)
-        for name, tensor in module.state_dict().items()
-    }
+    """Return a copy of the state dict on the CPU, as `dense` does."""
+    return dense(module.state_dict())
+
+
+def dense(weights: Weights) -> Weights:
+    """Return a copy on the CPU, each tensor in its own dense memory (what safetensors asks for)."""
+    return {name: torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor) for name, tensor in weights.items()}
 
 
 def to_bytes(weights: Weights) -> bytes:
@@ -49,6 +51,6 @@ def load_graph(result: TrainResult) -> Graph:
             f"{path}: SHA-256 is {found[:12]}..., result.json says {result.weights_sha256[:12]}...; {again}"
         )
     with torch.random.fork_rng(devices=[]):
-        graph = build(result.recipe, result.data)
+        graph = build(result.recipe, result.data, training=False)
     graph.load_state_dict(from_bytes(data))
     return graph.eval()

@@ -25,10 +25,9 @@ class Twin:
         self.exact = copy.deepcopy(graph).double().eval()
         self.single = copy.deepcopy(graph).float().eval().requires_grad_(False)
         self.module = self.single
-        pixels = self.input.kind == "image"  # preprocessing takes them between two levels too
-        self.free = tuple(t.name for t in self.input.tensors if pixels or t.dtype.startswith("float"))
-        inner = getattr(graph.pre, "preprocessed_shape", ())
-        self.own = dict(zip(("height", "width"), inner[-2:], strict=False)) if pixels else {}
+        real = getattr(graph.pre, "continuous", False)  # preprocessing takes whole numbers between two levels too
+        self.free = tuple(t.name for t in self.input.tensors if real or t.dtype.startswith("float"))
+        self.own: dict[str, int] = getattr(graph.pre, "own", {})
         self.precision: Precision = "fp32"
 
     @property

@@ -167,19 +167,6 @@ def test_large_requests_are_cut_and_put_together(make: Make) -> None:
     assert np.array_equal(server.submit({"x": rows[:3]}).result(10)["y"], rows[:3] * 2)
 
 
-def test_fixed_sizes_are_padded_and_nobody_sees_it(make: Make) -> None:
-    sizes = []
-
-    def watched(arrays: Arrays) -> dict[str, Array]:
-        sizes.append(len(arrays["x"]))
-        return double(arrays)
-
-    server = make(watched, {4: 0.5, 8: 0.6}, fixed=True)
-    assert (server.submit(x(3, rows=3)).result(10)["y"] == 6).all()
-    assert server.submit(x(3, rows=5)).result(10)["y"].shape == (5, 2)
-    assert sizes == [4, 8]
-
-
 def test_one_bad_job_fails_alone(make: Make) -> None:
     gate = Gate()
     server = make(gate)

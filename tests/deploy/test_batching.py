@@ -82,7 +82,7 @@ def test_every_job_leaves_exactly_once_and_where_it_belongs(
     assert (server.rows, server.nbytes, server.busy, server.idle) == (0, 0, False, server.lanes)
     for batch in outcome.batches:
         assert len({one.key for one in batch.jobs}) == 1
-        assert batch.rows == sum(one.rows for one in batch.jobs) <= batch.size <= server.latency.max_rows
+        assert batch.rows == sum(one.rows for one in batch.jobs) <= server.latency.max_rows
         assert len(set(map(id, batch.jobs))) == len(batch.jobs)
     if not server.patient:
         assert not outcome.idle_with_queue
@@ -180,12 +180,12 @@ def test_pads_or_splits_by_measured_latency() -> None:
     queue(pad, *(job() for _ in range(5)))
     batch = pad.next(0.0)
     assert batch is not None
-    assert (batch.rows, batch.size) == (5, 8)
+    assert batch.rows == 5
     split = scheduler({1: 0.001, 4: 0.010, 8: 0.030}, fixed=True)
     queue(split, *(job() for _ in range(5)))
     batch = split.next(0.0)
     assert batch is not None
-    assert (batch.rows, batch.size) == (1, 1)  # five times one is 0.005 s
+    assert batch.rows == 1  # five times one is 0.005 s
 
 
 def test_a_full_queue_refuses_at_once_and_says_when_to_return() -> None:
@@ -376,5 +376,5 @@ def test_it_adapts_to_a_machine_that_became_slower() -> None:
 
 
 def test_batches_are_told_apart_by_identity() -> None:
-    first, second = (Batch([job()], 1, 1, 0.0, 0.1) for _ in range(2))
+    first, second = (Batch([job()], 1, 0.0, 0.1) for _ in range(2))
     assert len({first, second}) == 2

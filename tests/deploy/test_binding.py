@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deploy.arrays import Array
-from deploy.binding import Buffers, GraphIds
+from deploy.binding import Buffers, Preprocessing
 from deploy.errors import InputError, OnnxwayError
 from deploy.providers import Session, open_session
 
@@ -65,12 +65,35 @@ def test_what_does_not_fit_is_refused_before_anything_is_copied(session: Session
         buffers.run({"image": wrong})
 
 
-def test_an_id_belongs_to_the_buffers_it_was_given_for(session: Session) -> None:
-    ids, one, two, other = GraphIds(), *(buffers_for(session, rows) for rows in (1, 2, 2))
-    first, second = ids.assign(one), ids.assign(two)
-    assert 0 < first < second < GraphIds().assign(one)  # another table gives none of them again
-    ids.require(first, one)
-    ids.require(second, two)
-    for number, buffers in ((first, two), (second, one), (second, other), (second + 1, one), (0, one)):
-        with pytest.raises(OnnxwayError, match=f"CUDA graph {number} was captured for other buffers"):
-            ids.require(number, buffers)
+@pytest.fixture(scope="module")
+def front(colours: Path) -> Preprocessing:
+    return Preprocessing(open_session(colours / "pre.onnx", threads=1))
+
+
+@pytest.fixture(scope="module")
+def network(colours: Path) -> Session:
+    return open_session(colours / "net.onnx", threads=1)
+
+
+def test_pictures_of_all_sizes_are_preprocessed_where_the_network_reads_them(
+    front: Preprocessing, network: Session
+) -> None:
+    jobs = [{"image": PICTURES[:2]}, {"image": PICTURES[2:3, :5, ::2]}, {"image": PICTURES[3:, ::2]}]
+    halves = [front.run(arrays) for arrays in jobs]
+    whole = {name: np.concatenate([half[name] for half in halves]) for name in halves[0]}
+    buffers = Buffers(network, whole, network.run(whole))
+
+    def feed() -> None:
+        for arrays, start in ((jobs[2], 3), (jobs[0], 0), (jobs[1], 2)):
+            front.write(arrays, buffers.address(front.name, start, len(arrays["image"])))
+
+    assert bits(buffers.fed(feed)) == bits(network.run(whole))
+
+
+@pytest.mark.parametrize(("start", "rows"), [(0, 5), (4, 1), (3, 2), (-1, 1)])
+def test_nothing_is_written_beside_a_buffer(network: Session, start: int, rows: int) -> None:
+    batch = {"preprocessed": np.zeros((4, 3, 8, 8), np.float32)}
+    buffers = Buffers(network, batch, network.run(batch))
+    assert buffers.address("preprocessed", 3, 1) - buffers.address("preprocessed", 0, 4) == 3 * 3 * 8 * 8 * 4
+    with pytest.raises(OnnxwayError, match=f"rows {start} to {start + rows} .* outside its buffer of 4 rows"):
+        buffers.address("preprocessed", start, rows)

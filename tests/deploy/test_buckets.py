@@ -8,16 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deploy import Predictor, binding, bundle, samples, warmup
+from deploy import binding, bundle, samples
 from deploy.arrays import Array
-from deploy.buckets import MAX_SESSIONS, SIZES, Buckets, bucket_sizes, form, prepare
+from deploy.buckets import MAX_SESSIONS, SIZES, Bucket, Buckets, bucket_sizes, prepare
 from deploy.bundle import TensorSpec
-from deploy.errors import OnnxwayError, ProviderError, UsageError
+from deploy.errors import BundleError, OnnxwayError, ProviderError, UsageError
 from deploy.passport import Passport
-from deploy.placement import CPU, CUDA, Node, Placement
+from deploy.placement import CUDA, Node, Placement
 from deploy.providers import FixedBatchSession, Session, open_session
-from deploy.warmup import Parts, Serving
-from tests.deploy.conftest import plain
 
 GRAPHS = {"enable_cuda_graph": "1", "device_id": "0"}
 
@@ -77,8 +75,6 @@ def test_sizes_are_few_rising_and_numbers_of_rows(session: Session) -> None:
 def test_a_model_that_takes_one_size_decides_itself(session: Session) -> None:
     values = {field.name: getattr(session, field.name) for field in dataclasses.fields(Session)}
     assert bucket_sizes(FixedBatchSession(**values, batch=5), (1, 8)) == (5,)
-    unnamed = tuple(TensorSpec(spec.name, spec.dtype, ("?", *spec.shape[1:])) for spec in session.outputs)
-    assert bucket_sizes(like(session, outputs=unnamed), (1, 8)) == (1,)
 
 
 @pytest.mark.parametrize(
@@ -94,36 +90,69 @@ def test_a_bucket_has_a_session_of_its_own_where_plans_are_kept(
     }
     chosen = kinds[kind](session)
     openings = Openings(chosen)
-    run = prepare(chosen, openings, (1, 2, 4), golden, passport)
+    found = prepare(chosen, openings, (1, 2, 4), golden, passport)
     assert len(openings.opened) == opened
-    assert len({id(one) for one in run.sessions.values()}) == opened + 1
-    assert run.sessions[1] is chosen
+    assert len({id(bucket.session) for bucket in found.buckets}) == opened + 1
+    assert found.buckets[0].session is chosen
+    assert found.sizes == (1, 2, 4)
 
 
 @pytest.mark.parametrize("options", [{}, GRAPHS], ids=["eager", "graphs"])
 def test_buckets_answer_as_the_session_does(
     session: Session, golden: tuple[samples.Sample, ...], passport: Passport, options: dict[str, str]
 ) -> None:
-    run = prepare(like(session, options=options), Openings(session), (1, 2, 4), golden, passport)
-    assert len(run.bound) == 3
-    for rows in (4, 1, 2, 1, 4, 3):  # 3 is no bucket
+    found = prepare(like(session, options=options), Openings(session), (1, 2, 4), golden, passport)
+    for rows in (4, 1, 2, 1, 4, 3, 5, 11):  # the last three are no bucket
         batch = batch_like(golden, rows)
-        assert (form(batch, run.names) in run.bound) == (rows != 3)
-        answer, expected = run(batch), session.run(batch)
+        answer, expected = found.run(batch), session.run(batch)
         assert {name: array.tobytes() for name, array in answer.items()} == {
             name: array.tobytes() for name, array in expected.items()
         }
 
 
-def test_other_shapes_run_in_the_session_of_their_rows(session: Session) -> None:
-    one, four = (dataclasses.replace(session) for _ in range(2))
-    ran: list[str] = []
-    for name, it in (("one", one), ("four", four)):
-        object.__setattr__(it, "run", lambda arrays, name=name: ran.append(name))
-    run = Buckets(("image",), {1: one, 4: four}, {})
-    for rows in (4, 1, 2):
-        run({"image": np.zeros((rows, 5, 6, 3), np.uint8)})
-    assert ran == ["four", "one", "one"]
+class Watched:
+    """Sessions and buffers of two buckets, and what ran where."""
+
+    def __init__(self, session: Session) -> None:
+        self.ran: list[tuple[str, int]] = []
+        self._session = session
+        self.buckets = Buckets((self._bucket("one", 1), self._bucket("four", 4)))
+
+    def _bucket(self, name: str, rows: int) -> Bucket:
+        one = dataclasses.replace(self._session)
+        batch = {"image": np.zeros((rows, 9, 7, 3), np.uint8)}
+        bound = binding.Buffers(one, batch, one.run(batch))
+        for it, where in ((one, f"{name}'s session"), (bound, f"{name}'s buffers")):
+            object.__setattr__(it, "run", self._watch(it.run, where))
+        return Bucket(rows, one, bound)
+
+    def _watch(self, run: Callable[..., Any], where: str) -> Callable[..., Any]:
+        def watched(arrays: dict[str, Array]) -> Any:
+            self.ran.append((where, len(arrays["image"])))
+            return run(arrays)
+
+        return watched
+
+
+@pytest.mark.parametrize(
+    ("rows", "runs"),
+    [
+        (1, [("one's", 1)]),
+        (2, [("four's", 4)]),
+        (4, [("four's", 4)]),
+        (9, [("four's", 4), ("four's", 4), ("one's", 1)]),
+    ],
+)
+@pytest.mark.parametrize(("height", "where"), [(9, "buffers"), (5, "session")])
+def test_a_batch_is_filled_up_to_the_smallest_bucket_that_holds_it(
+    session: Session, rows: int, runs: list[tuple[str, int]], height: int, where: str
+) -> None:
+    """Pictures of the buffers' shape go through these, others are run by the same session."""
+    watched = Watched(session)
+    batch = {"image": np.random.default_rng(0).integers(0, 256, (rows, height, 7, 3), np.uint8)}
+    answer = watched.buckets.run(batch)
+    assert watched.ran == [(f"{whose} {where}", size) for whose, size in runs]
+    assert np.array_equal(answer["class_index"], session.run(batch)["class_index"])
 
 
 @pytest.mark.parametrize(
@@ -134,10 +163,9 @@ def test_other_shapes_run_in_the_session_of_their_rows(session: Session) -> None
             r"'boxes' has a size \(found\)",
         ),
         (lambda it: (*it, TensorSpec("boxes", "float32", (it[0].shape[0], "?", 4))), r"'boxes' has a size \(\?\)"),
-        (lambda it: (TensorSpec(it[0].name, it[0].dtype, ("found",)),), "do not all begin with one axis of rows"),
         (lambda it: (*it, TensorSpec("word", "string", (it[0].shape[0],))), "texts have no place"),
     ],
-    ids=["a size of its own", "a size without a name", "no rows", "texts"],
+    ids=["a size of its own", "a size without a name", "texts"],
 )
 def test_outputs_without_a_known_place_run_without_buffers_and_have_no_graphs(
     session: Session,
@@ -148,7 +176,7 @@ def test_outputs_without_a_known_place_run_without_buffers_and_have_no_graphs(
 ) -> None:
     inputs = tuple(TensorSpec(it.name, it.dtype, (it.shape[0], "?", *it.shape[2:])) for it in session.inputs)
     free = like(session, inputs=inputs, outputs=outputs(session.outputs))
-    assert prepare(free, Openings(free), (1,), golden, passport).bound == {}
+    assert [bucket.bound for bucket in prepare(free, Openings(free), (1,), golden, passport).buckets] == [None]
     with pytest.raises(ProviderError, match=rf"^enable_cuda_graph: .*{words}.*; leave enable_cuda_graph out"):
         prepare(like(free, options=GRAPHS), Openings(free), (1,), golden, passport)
 
@@ -156,7 +184,7 @@ def test_outputs_without_a_known_place_run_without_buffers_and_have_no_graphs(
 def test_a_graph_is_not_replayed_once_its_buffers_are_others(
     session: Session, golden: tuple[samples.Sample, ...], passport: Passport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = prepare(like(session, options=GRAPHS), Openings(session), (2,), golden, passport)
+    run = prepare(like(session, options=GRAPHS), Openings(session), (2,), golden, passport).run
     batch = batch_like(golden, 2)
     run(batch)
     monkeypatch.setattr(binding.Buffers, "addresses", (("image", (2, 9, 7, 3), 0),))
@@ -214,59 +242,17 @@ def test_graphs_that_answer_otherwise_are_refused_with_the_figure(
     monkeypatch.setattr("deploy.buckets.Buffers", kind)
     asked = like(session, options=GRAPHS)
     if words is None:
-        assert prepare(asked, Openings(session), (1, 2), golden, passport).bound
+        assert prepare(asked, Openings(session), (1, 2), golden, passport).sizes == (1, 2)
         return
     with pytest.raises(ProviderError, match=words):
         prepare(asked, Openings(session), (1, 2), golden, passport)
 
 
-def test_warm_up_on_cuda_pads_to_buckets(
-    session: Session, golden: tuple[samples.Sample, ...], passport: Passport, colours: Path
-) -> None:
-    """Called a CUDA session, a session of the CPU is served as one."""
-    named = like(session, provider="cuda", options={"device_id": "0"})
-    openings: list[tuple[str, int]] = []
-
-    def reopen(file: str, threads: int) -> Session:
-        openings.append((file, threads))
-        return named
-
-    parts = Parts(named, True, reopen, "model.onnx", bundle.load(colours).manifest.cut, golden, passport)
-    with pytest.MonkeyPatch.context() as patch, Predictor.load(colours, threads=1) as predictor:
-        patch.setattr("deploy.binding._place", lambda _, array: on_cpu(array))
-        kept, batcher = warmup.warm_up(parts, Serving(sizes=(2, 4)))
-        assert kept is named
-        assert openings == [("model.onnx", 1)]  # one more session, and no cut
-        picture = predictor.arrays(plain((0, 0, 255)))
-        answers = [batcher.submit(picture).result() for _ in range(3)]
-        assert batcher._runner.run.sessions.keys() == {2, 4}  # type: ignore[attr-defined]
-        batcher.close()
-    assert (list(batcher.latency_s), batcher.lanes) == ([2, 4], 1)
-    assert batcher._inline_rows == 0
-    for answer in answers:
-        assert len(answer["class_index"]) == 1
-        assert np.allclose(answer["probabilities"], session.run(picture)["probabilities"], atol=1e-6)
-
-
-def test_further_sessions_have_the_options_of_the_first(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[object] = []
-    with Predictor.load(colours, threads=1) as predictor:
-        monkeypatch.setattr("deploy.predictor.open_session", lambda *arguments, **_: opened.append(arguments[1:]))
-        predictor.info = dataclasses.replace(predictor.info, provider="cuda", provider_options={"use_tf32": "1"})
-        predictor._reopen("model.onnx", 1)
-    assert opened == [("cuda", {"use_tf32": "1"})]
-
-
-def on_cpu(array: Array) -> Any:
-    import onnxruntime
-
-    return onnxruntime.OrtValue.ortvalue_from_shape_and_type(array.shape, array.dtype, "cpu", 0)
-
-
-def test_more_lanes_than_one_are_refused_on_cuda(
+def test_a_bucket_that_does_not_give_the_golden_answers_is_refused(
     session: Session, golden: tuple[samples.Sample, ...], passport: Passport
 ) -> None:
-    named = like(session, provider="cuda", placement=Placement((Node("", "Conv", CPU),)))
-    parts = Parts(named, True, lambda *_: named, "model.onnx", None, golden, passport)
-    with pytest.raises(UsageError, match="lanes 2: on CUDA a second one gains nothing"):
-        warmup.warm_up(parts, Serving(lanes=2))
+    other = dataclasses.replace(session)
+    run = other.run
+    object.__setattr__(other, "run", lambda arrays: {name: array[::-1] for name, array in run(arrays).items()})
+    with pytest.raises(BundleError, match="golden samples"):
+        prepare(session, lambda: other, (1, 8), golden, passport)

@@ -35,7 +35,7 @@ def test_each_job_gets_what_it_would_get_alone(
 ) -> None:
     generator = np.random.default_rng(0)
     jobs = [picture(generator, *size) for size in sizes]
-    for job, answer in zip(jobs, runner(jobs, sum(size[0] for size in sizes)), strict=True):
+    for job, answer in zip(jobs, runner(jobs), strict=True):
         alone = whole.run(job)
         assert np.array_equal(answer["class_index"], alone["class_index"])
         assert answer["probabilities"].shape == alone["probabilities"].shape
@@ -46,31 +46,23 @@ def test_one_size_runs_the_whole_graph(whole: Session) -> None:
     halves = CutRun(lambda _: pytest.fail("cut"), lambda _: pytest.fail("cut"))
     generator = np.random.default_rng(0)
     jobs = [picture(generator, rows, 8, 9) for rows in (1, 2)]
-    answers = Runner(whole.run, halves)(jobs, 3)
+    answers = Runner(whole.run, halves)(jobs)
     assert [len(answer["class_index"]) for answer in answers] == [1, 2]
-
-
-def test_padding_repeats_a_row_and_is_cut_off() -> None:
-    seen: list[Array] = []
-    run = Runner(lambda arrays: (seen.append(arrays["x"]), {"y": arrays["x"] + 1})[1])
-    answers = run([{"x": np.array([[1.0]])}, {"x": np.array([[2.0]])}], 4)
-    assert seen[0].tolist() == [[1], [2], [2], [2]]
-    assert [answer["y"].tolist() for answer in answers] == [[[2]], [[3]]]
 
 
 def test_one_job_is_not_copied() -> None:
     given_x = np.zeros((3, 2))
-    assert Runner(lambda arrays: {"same": np.array([arrays["x"] is given_x])})([{"x": given_x}], 3)[0]["same"]
+    assert Runner(lambda arrays: {"same": np.array([arrays["x"] is given_x])})([{"x": given_x}])[0]["same"]
 
 
 def test_outputs_that_are_no_rows_are_refused() -> None:
     with pytest.raises(OnnxwayError, match=r"output 'y' has shape \(7,\) for a batch of 2 rows"):
-        Runner(lambda _: {"y": np.zeros(7)})([{"x": np.zeros((1, 1))}] * 2, 2)
+        Runner(lambda _: {"y": np.zeros(7)})([{"x": np.zeros((1, 1))}] * 2)
 
 
 def test_shapes_do_not_mix_without_a_cut() -> None:
     with pytest.raises(OnnxwayError, match="different shapes in one batch"):
-        Runner(lambda arrays: arrays)([{"x": np.zeros((1, 1))}, {"x": np.zeros((1, 2))}], 2)
+        Runner(lambda arrays: arrays)([{"x": np.zeros((1, 1))}, {"x": np.zeros((1, 2))}])
 
 
 @pytest.mark.parametrize(

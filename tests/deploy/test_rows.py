@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from deploy.bundle import Signature, TensorSpec
 from deploy.errors import InputError
-from deploy.rows import by_batch, fixed_batch, freed
+from deploy.rows import by_batch, filled_up, fixed_batch, freed, in_parts
 
 
 def spec(*shape: int | str) -> TensorSpec:
@@ -27,6 +27,22 @@ def test_any_number_of_rows_goes_through_in_batches_of_one_size(rows: int, batch
     assert seen == [batch] * -(-rows // batch)
     assert np.array_equal(answer["y"], x * 2)
     assert np.array_equal(answer["i"], x[:, 0].astype(np.int64))
+
+
+def test_what_is_filled_up_repeats_the_last_row_and_is_cut_off() -> None:
+    seen: list[np.ndarray] = []
+    arrays = {"x": np.array([[1.0], [2.0]])}
+    answer = filled_up(lambda batch: (seen.append(batch["x"]), {"y": batch["x"] + 1})[1], arrays, 4)
+    assert seen[0].tolist() == [[1], [2], [2], [2]]
+    assert answer["y"].tolist() == [[2], [3]]
+
+
+@pytest.mark.parametrize("rows", [2, 4])
+def test_what_needs_no_change_is_not_copied(rows: int) -> None:
+    x = np.zeros((rows, 3))
+    same = lambda arrays: {"same": np.array([arrays["x"] is x])}  # noqa: E731
+    assert in_parts(same, {"x": x}, 4)["same"]
+    assert filled_up(same, {"x": x}, rows)["same"]
 
 
 def test_no_rows_are_refused() -> None:

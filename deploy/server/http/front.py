@@ -81,7 +81,10 @@ class Front:
         self._tick()
         self._listener = listener.dup()
         self._listener.setblocking(False)
-        self._server = await self.loop.create_server(self._connect, sock=listener, **self._encryption())
+        # without a backlog it would be set to 100, and a client in a burst of connections wait a second for its own
+        self._server = await self.loop.create_server(
+            self._connect, sock=listener, backlog=BACKLOG, **self._encryption()
+        )
 
     async def drain(self, grace_s: float) -> None:
         """Accept no more, and answer what has come within `grace_s` seconds."""

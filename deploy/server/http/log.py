@@ -15,6 +15,7 @@ GONE = 499
 """The status in the log of a request whose client left before its answer; nginx's number."""
 
 _FLUSH_S = 0.1
+_WHOLE = 4096  # bytes that Linux writes to a pipe in one piece: lines of several processes stay whole
 
 
 class AccessLog:
@@ -49,11 +50,15 @@ class AccessLog:
 
     def flush(self) -> None:
         """Write what is there."""
-        if self._lines:
-            text = "".join(self._lines)
-            self._lines.clear()
-            self._stream.write(text)
+        lines, self._lines = self._lines, []
+        while lines:
+            many, size = 0, 0
+            while many < len(lines) and (many == 0 or size + len(lines[many]) <= _WHOLE):
+                size += len(lines[many])
+                many += 1
+            self._stream.write("".join(lines[:many]))
             self._stream.flush()
+            del lines[:many]
 
 
 def _inference(timing: "Timing | None") -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deploy import bundle, files
 from deploy.errors import NotFoundError
-from deploy.predictor import find_bundle
+from deploy.opening import find_bundle
 
 Source = Path | str | Callable[[], Path]
 """A bundle or a run folder (links are followed at each look), or a function that says which folder it is now."""

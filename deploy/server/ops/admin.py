@@ -19,8 +19,9 @@ from deploy.server.http.answer import refusal
 from deploy.server.http.front import Front
 from deploy.server.http.limits import Limits
 from deploy.server.ops.access import TokenGuard
+from deploy.server.processes.peers import Peers
 from deploy.server.rest.control import control_routes, metrics_routes
-from deploy.server.rest.kit import application, json_response, read_options
+from deploy.server.rest.kit import application, json_response, read_options, tell_peers
 from deploy.server.sockets import listen, url
 from deploy.server.wire import Wire
 
@@ -45,11 +46,17 @@ class AdminServer:
         port: int,
         tls: ssl.SSLContext | None = None,
         metrics: bool = True,
+        peers: Peers | None = None,
     ) -> None:
-        self._listener = listen(host, port, "--admin-port")
+        self._listener = listen(host, port, "--admin-port", shared=peers is not None)
         self.where = f"admin on {url(self._listener, tls is not None)}"
         self._front = Front(
-            _no_inference, _app(dataplane, metrics), limits=_LIMITS, access_log=True, tls=tls, guard=TokenGuard(token)
+            _no_inference,
+            admin_app(dataplane, metrics=metrics, peers=peers),
+            limits=_LIMITS,
+            access_log=True,
+            tls=tls,
+            guard=TokenGuard(token),
         )
 
     async def start(self) -> None:
@@ -62,9 +69,10 @@ class AdminServer:
         await self._front.close()
 
 
-def _app(dataplane: "DataPlane", metrics: bool) -> Starlette:
+def admin_app(dataplane: "DataPlane", *, metrics: bool = True, peers: Peers | None = None) -> Starlette:
+    """Return the application; the `peers` do what changes the server too."""
     log_level = Route("/log-level", _log_level, methods=["GET", "PUT"])
-    return application(dataplane, [*control_routes(), *(metrics_routes() if metrics else ()), log_level])
+    return application(dataplane, [*control_routes(), *(metrics_routes() if metrics else ()), log_level], peers=peers)
 
 
 async def _log_level(request: Request) -> Response:
@@ -74,6 +82,7 @@ async def _log_level(request: Request) -> Response:
         if level not in LEVELS:
             raise InputError(f"level: got {str(level)[:40]!r}, expected one of {', '.join(LEVELS)}")
         _logger.setLevel(level)
+        await tell_peers(request)
     return json_response({"level": logging.getLevelName(_logger.getEffectiveLevel())})
 
 

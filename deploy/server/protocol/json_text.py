@@ -63,11 +63,14 @@ class Document:
         return self.lists.get(item, item) if self.lists and isinstance(item, str) else item
 
 
-def parse(text: bytes) -> Document:
-    """Parse JSON (and NaN, Infinity, -Infinity, as Python's and Triton's clients write them); `InputError`."""
+def parse(text: bytes, *, numbers: bool = True) -> Document:
+    """Parse JSON (and NaN, Infinity, -Infinity, as Python's and Triton's clients write them); `InputError`.
+
+    numbers    there may be long lists of them; without, brackets in long strings are no lists
+    """
     if len(text) <= PIECE:
         return Document(_loads(text), booleans=b"true" in text or b"false" in text)
-    outline, lists = _cut(text)
+    outline, lists = _cut(text) if numbers else (text, {})
     if len(outline) > MAX_OUTLINE:
         raise TooLargeError(
             f"the JSON is over {MAX_OUTLINE} bytes besides its lists of numbers, which is the limit; send a smaller one"

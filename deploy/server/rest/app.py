@@ -26,6 +26,7 @@ from starlette.routing import Route
 from deploy.errors import InputError, MediaTypeError
 from deploy.server.dataplane import MAX_BODY, DataPlane
 from deploy.server.http.asgi import EXTENSION
+from deploy.server.processes.peers import Peers
 from deploy.server.protocol.over_http import DIGEST_HEADER
 from deploy.server.rest import openapi, page
 from deploy.server.rest.control import control_routes, forbidden_routes, metrics_routes
@@ -38,7 +39,13 @@ __all__ = ["MAX_BODY", "create_app"]
 
 
 def create_app(
-    dataplane: DataPlane, *, max_body: int = MAX_BODY, control: bool = True, metrics: bool = True, keys: bool = False
+    dataplane: DataPlane,
+    *,
+    max_body: int = MAX_BODY,
+    control: bool = True,
+    metrics: bool = True,
+    keys: bool = False,
+    peers: Peers | None = None,
 ) -> Starlette:
     """Return the ASGI application; it closes the data plane when it shuts down.
 
@@ -46,6 +53,7 @@ def create_app(
     control     models may be loaded and unloaded here; else it says that they may not
     metrics     /metrics is answered
     keys        requests need a key, which somebody else checks
+    peers       other processes of the same server
     """
 
     @asynccontextmanager
@@ -58,7 +66,7 @@ def create_app(
         *(control_routes() if control else forbidden_routes()),
         *(metrics_routes() if metrics else ()),
     ]
-    app = application(dataplane, routes, max_body=max_body, lifespan=lifespan)
+    app = application(dataplane, routes, max_body=max_body, lifespan=lifespan, peers=peers)
     app.state.shown = Shown(control=control, metrics=metrics, keys=keys)
     return app
 

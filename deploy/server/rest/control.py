@@ -14,7 +14,7 @@ from deploy.server.ops import metrics
 from deploy.server.ops.access import FORBIDDEN
 from deploy.server.ops.exposition import CONTENT_TYPE
 from deploy.server.protocol import json_text
-from deploy.server.rest.kit import dataplane_of, json_response, read_options
+from deploy.server.rest.kit import dataplane_of, json_response, read_options, tell_peers
 
 _MODEL = "/v2/repository/models/{name}"
 
@@ -43,7 +43,10 @@ def metrics_routes() -> list[Route]:
 
 
 async def _metrics(request: Request) -> Response:
-    return Response(await metrics.scrape(dataplane_of(request)), headers={"Content-Type": CONTENT_TYPE})
+    page, peers = await metrics.scrape(dataplane_of(request)), request.app.state.peers
+    if peers is not None:
+        page = await peers.metrics(page)
+    return Response(page, headers={"Content-Type": CONTENT_TYPE})
 
 
 async def _forbidden(_: Request) -> Response:
@@ -60,10 +63,12 @@ async def _index(request: Request) -> Response:
 async def _load(request: Request) -> Response:
     parameters = (await read_options(request)).get("parameters")
     await dataplane_of(request).load(request.path_params["name"], parameters)
+    await tell_peers(request)
     return json_response({})
 
 
 async def _unload(request: Request) -> Response:
     await read_options(request)
     await dataplane_of(request).unload(request.path_params["name"])
+    await tell_peers(request)
     return json_response({})

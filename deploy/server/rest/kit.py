@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deploy.errors import InputError, OnnxwayError, TooLargeError
 from deploy.server.dataplane import INTERNAL, MAX_BODY, DataPlane
+from deploy.server.processes.peers import Peers
 from deploy.server.protocol import json_text
 from deploy.server.protocol.over_http import known_error
 from deploy.server.wire import Wire
@@ -22,11 +24,17 @@ Life = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
 def application(
-    dataplane: DataPlane, routes: Sequence[Route], *, max_body: int = MAX_BODY, lifespan: Life | None = None
+    dataplane: DataPlane,
+    routes: Sequence[Route],
+    *,
+    max_body: int = MAX_BODY,
+    lifespan: Life | None = None,
+    peers: Peers | None = None,
 ) -> Starlette:
     """Return an ASGI application of routes on a data plane, that answers errors as the protocol has them.
 
     max_body    bytes in a request's body; more is answered with 413
+    peers       other processes, which do what changes the server too
     """
     app = Starlette(
         routes=routes,
@@ -34,7 +42,7 @@ def application(
         exception_handlers={OnnxwayError: _known, HTTPException: _http, Exception: _unknown},
         lifespan=lifespan,
     )
-    app.state.dataplane = dataplane
+    app.state.dataplane, app.state.peers = dataplane, peers
     return app
 
 
@@ -51,6 +59,13 @@ def dataplane_of(request: Request) -> DataPlane:
     """Return what the application serves."""
     dataplane: DataPlane = request.app.state.dataplane
     return dataplane
+
+
+async def tell_peers(request: Request) -> None:
+    """Have the other processes do what was done here."""
+    peers: Peers | None = request.app.state.peers
+    if peers is not None:
+        await peers.tell(request.method, quote(request.url.path), await request.body())
 
 
 def target_of(request: Request) -> tuple[str, str | None]:

@@ -1,12 +1,10 @@
 """What an application holds, as it comes over HTTP: the bytes of a file, or JSON in the input's natural form.
 
-JSON is an object with a value for each input, or the value alone for the only one. A value is a list, nested as the
-tensor is: with its first axis a batch, without it one sample. A picture may also be (height, width), with any of the
-channels that files have, and the bytes of its file in base64, plain or as a `data:` URL.
+JSON is an object with a value for each input, or the value alone for the only one. A value is what `Predictor.predict`
+takes: a list, nested as the tensor is (with its first axis a batch, without it one sample), or in the shorter forms of
+its kind; the bytes of a file in base64, plain or as a `data:` URL; for texts a string, or a list of them.
 """
 
-import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +14,7 @@ import numpy as np
 from deploy.arrays import Array
 from deploy.bundle import TensorSpec
 from deploy.errors import InputError
+from deploy.inputs import InputKind
 from deploy.predictor import Predictor
 from deploy.server.protocol import compression, json_text
 from deploy.server.protocol.json_text import Document, kind
@@ -44,14 +43,20 @@ def read(payload: Payload, predictor: Predictor, bounds: Bounds) -> Reading:
     """Return the request that a payload stands for; `InputError` and its kin."""
     body = bytes(compression.decompress(payload.body, payload.encoding, bounds.body))
     if not body:
-        raise InputError("the body is empty; send the bytes of a picture: curl --data-binary @picture.png URL")
+        raise InputError(f"the body is empty; {_advice(predictor.kind)}")
     if payload.is_json:
-        arrays, is_batch = _natural(json_text.parse(body), predictor)
+        arrays, is_batch = _natural(json_text.parse(body, numbers=not predictor.kind.texts), predictor)
     else:
         arrays, is_batch = predictor.arrays(body), False
     request = InferRequest(arrays, tuple(spec.name for spec in predictor.info.output.tensors))
     check(request, predictor, bounds)
     return Reading(request, is_batch)
+
+
+def _advice(input_kind: InputKind) -> str:
+    if not input_kind.file:
+        return "send JSON with an array for each input"
+    return f"send {input_kind.file}: curl --data-binary @{input_kind.filename} URL"
 
 
 def results(outputs: Mapping[str, Array], predictor: Predictor) -> list[dict[str, Any]]:
@@ -69,43 +74,18 @@ def _natural(document: Document, predictor: Predictor) -> tuple[dict[str, Array]
             raise InputError(f"the body is JSON of {found or 'nothing'}, expected an object with {', '.join(names)}")
     else:
         value = {specs[0].name: value}
-    data = {spec.name: document.resolve(value[spec.name]) for spec in specs}
-    if predictor.info.input.kind == "image":
-        return _image(specs[0], data[specs[0].name], predictor)
-    axes = {spec.name: len(json_text.shape_of(data[spec.name])) - len(spec.shape) for spec in specs}
-    if len(set(axes.values())) > 1:
-        raise InputError("some inputs are batches and some single samples; send all of one kind")
-    is_batch = next(iter(axes.values())) >= 0
-    return {spec.name: _tensor(spec, data[spec.name], is_batch=is_batch) for spec in specs}, is_batch
+    given = {spec.name: _payload(spec, document.resolve(value[spec.name]), predictor.kind) for spec in specs}
+    payload = given if len(specs) > 1 else given[specs[0].name]
+    return predictor.arrays(payload), predictor.kind.is_batch(payload)
 
 
-def _image(spec: TensorSpec, data: object, predictor: Predictor) -> tuple[dict[str, Array], bool]:
-    if isinstance(data, str):
-        return predictor.arrays(_from_base64(spec.name, data)), False
-    shape = _shape(spec, data)
-    if len(shape) == len(spec.shape):
-        return {spec.name: _tensor(spec, data, is_batch=True)}, True
-    pixels = json_text.read_numbers(f"input {spec.name!r}", data, shape, np.dtype(spec.dtype))
-    return predictor.arrays(pixels), False
-
-
-def _tensor(spec: TensorSpec, data: object, *, is_batch: bool) -> Array:
-    array = json_text.read_numbers(f"input {spec.name!r}", data, _shape(spec, data), np.dtype(spec.dtype))
-    return array if is_batch else array[None]
-
-
-def _shape(spec: TensorSpec, data: object) -> tuple[int, ...]:
+def _payload(spec: TensorSpec, data: object, input_kind: InputKind) -> object:
+    """Return what a JSON value stands for: text, the bytes of a file, or numbers as an array of the input's dtype."""
+    if isinstance(data, str) or (isinstance(data, list) and data and all(isinstance(one, str) for one in data)):
+        return input_kind.from_json(spec.name, data)
     shape = json_text.shape_of(data)
     if not shape:
-        text = " or a picture's file in base64" if spec.dtype == "uint8" else ""
-        raise InputError(f"input {spec.name!r}: got {kind(data)}, expected a list of numbers{text}")
-    return shape
-
-
-def _from_base64(name: str, text: str) -> bytes:
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise InputError(f"input {name!r}: got a string that is not base64, expected a picture's file in it") from None
+        file = f" or {input_kind.file} in base64" if input_kind.file and not input_kind.texts else ""
+        wanted = "a text, a list of texts or of code points" if input_kind.texts else f"a list of numbers{file}"
+        raise InputError(f"input {spec.name!r}: got {kind(data)}, expected {wanted}")
+    return json_text.read_numbers(f"input {spec.name!r}", data, shape, np.dtype(spec.dtype))

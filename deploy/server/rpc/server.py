@@ -50,7 +50,8 @@ class GrpcServer:
 
     `port` 0 takes a free one; `port` says which after `start`. Messages are bounded by the data plane's bounds.
     `credentials` (`grpc.ssl_server_credentials`) for TLS; `keys`, of which each call must have one; without `control`
-    models may not be loaded and unloaded here. `trace` hears of each inference. `where` says where it answers.
+    models may not be loaded and unloaded here. `trace` hears of each inference. `where` says where it answers. The port
+    may be `shared` with other processes of this user.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class GrpcServer:
         keys: ApiKeys | None = None,
         control: bool = True,
         trace: Trace | None = None,
+        shared: bool = False,
     ) -> None:
         self._dataplane = dataplane
         self._host = f"[{host}]" if ":" in host else host
@@ -71,6 +73,7 @@ class GrpcServer:
         self._interceptors = [KeyInterceptor(keys)] if keys is not None else []
         self._control = control
         self._trace = trace
+        self._shared = shared
         self._server: grpc.aio.Server | None = None
 
     @property
@@ -85,7 +88,7 @@ class GrpcServer:
             options=[
                 ("grpc.max_receive_message_length", self._dataplane.bounds.body),
                 ("grpc.max_send_message_length", -1),
-                ("grpc.so_reuseport", 0),  # else a second server would take half of the calls unnoticed
+                ("grpc.so_reuseport", int(self._shared)),  # else a second server would take half of the calls unnoticed
             ],
         )
         server.add_generic_rpc_handlers((_handlers(_Service(self._dataplane, self._control, self._trace)),))

@@ -113,6 +113,28 @@ def test_all_corrupt_pictures_are_counted_and_the_first_named(pictures):
     assert text.count("green/") == 3
 
 
+def test_unreadable_pictures_are_left_out_and_counted_where_that_is_asked_for(pictures):
+    for path in (pictures / "green" / "1.png", pictures / "red" / "4.png"):
+        path.write_bytes(path.read_bytes()[:200])
+    data = read(pictures, skip_unreadable=True)
+    assert data.info.skipped == 2
+    assert sum(data.info.sizes.values()) == 34
+    used = {file for split in (data.train, data.validation, data.test) for file in split.inputs.files}
+    assert used == set(pictures.glob("*/*.png")) - {pictures / "green" / "1.png", pictures / "red" / "4.png"}
+    for path in sorted((pictures / "green").iterdir())[:-1]:
+        path.write_bytes(b"")
+    refused(pictures, "too few pictures to split", "green (1)", skip_unreadable=True)
+    for path in (pictures / "green").iterdir():
+        path.write_bytes(b"")
+    refused(pictures, "no sample to train on of green (0)", skip_unreadable=True)
+
+
+def test_all_but_one_channel_count_is_brought_to_one(pictures):
+    path = pictures / "red" / "1.png"
+    Image.open(path).convert("L").save(path)
+    assert {picture.shape[2] for picture in read(pictures).train.inputs} == {3}
+
+
 def test_a_link_to_nowhere_is_a_corrupt_picture(pictures):
     (pictures / "red" / "link.png").symlink_to(pictures / "nothing")
     refused(pictures, "1 of 37 files cannot be read", "red/link.png")

@@ -24,7 +24,10 @@ def run_copy(colour_run: VerifyResult, tmp_path: Path) -> Path:
 def test_a_whole_run(run_copy: Path, colour_run: VerifyResult, colour_data: Any) -> None:
     package.run(PackageConfig(), colour_run, colour_data, run_copy / "package")
     page = report.write(run_copy, colour_data).read_text()
-    for words in ("verified", "Confusion matrix", "Surest mistakes", "noise of probabilities", "one sample, CPU"):
+    for words in (
+        "verified", "Confusion matrix", "Class by class", "Reliability", "Surest mistakes", "First layer&#39;s filters",
+        "noise of probabilities", "one sample, CPU",
+    ):  # fmt: skip
         assert words in page
     assert colour_run.exported.sha256 in page
     assert f"{colour_run.metrics['accuracy']:.4f}" in page
@@ -35,10 +38,32 @@ def test_it_links_to_nothing(run_copy: Path, colour_data: Any) -> None:
     assert not re.findall(r"(?:src|href)=[\"'](?!#|data:)[^\"']+", page)
 
 
+def test_every_picture_has_words(run_copy: Path, colour_data: Any) -> None:
+    page = report.write(run_copy, colour_data).read_text()
+    pictures = re.findall(r"<img [^>]*>", page)
+    assert len(pictures) > 6
+    assert all(re.search(r'alt="[^"]+"', picture) for picture in pictures)
+    for svg in re.finditer(r"<svg", page):
+        before = page[: svg.end() + 200]
+        assert 'role="img"' in before[before.rindex("<svg") - 400 :]
+
+
+def test_calibration_before_and_after(run_copy: Path, colour_data: Any) -> None:
+    path = run_copy / "train" / "result.json"
+    assert "before the temperature" not in report.write(run_copy, colour_data).read_text()
+    plain = json.loads(path.read_text())
+    plain["metrics"] |= {"ece": 0.01, "ece_uncalibrated": 0.0314}
+    path.write_text(json.dumps(plain))
+    assert (
+        "before the temperature was fitted on validation data 3.14%" in report.write(run_copy, colour_data).read_text()
+    )
+
+
 def test_before_verification_it_says_so(run_copy: Path) -> None:
     shutil.rmtree(run_copy / "verify")
     page = report.write(run_copy).read_text()
     assert "not verified" in page
+    assert "once it is verified" in page
     assert "Confusion matrix" not in page
 
 

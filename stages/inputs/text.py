@@ -1,0 +1,143 @@
+"""Text: int32 (N, length) Unicode code points, looked up inside the graph, by characters or by words."""
+
+from typing import Literal, cast
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+
+from deploy.bundle import Signature, TensorSpec
+from deploy.errors import UsageError
+from stages.dataset import DataInfo
+from stages.inputs.codepoints import CODE_POINTS, LETTER, MARK, CodePointTable, kinds, lower, spread
+
+PADDING, UNKNOWN, FIRST = 0, 1, 2
+"""Token ids: of no token, of one that is not known, and of the first that is."""
+
+_WORDS = 2**15
+_PRIME = 2**31 - 1
+_LETTERS = 64  # of a word: further ones are hashed as the first ones are
+
+
+def text(
+    info: DataInfo,
+    *,
+    unit: Literal["character", "word"] = "character",
+    alphabet: str = "",
+    size: int = 0,
+    lowercase: bool = True,
+) -> nn.Module:
+    """Look up the characters of texts, or their words; `lowercase` takes capital letters for small ones before that.
+
+    alphabet    the characters that are known; default: those of the training texts
+    size        characters: how many of the alphabet's first are known (0: all); words: how many different ones can be
+                told apart (0: 32,768), by a hash of their letters, so that no list of words is needed
+    """
+    if size < 0:
+        raise UsageError(f"input text: size is {size}, expected 0 (the default) or more; set input.size")
+    if unit == "word":
+        if alphabet:
+            raise UsageError(
+                "input text: words need no alphabet; leave input.alphabet out, or set input.unit=character"
+            )
+        return Words(size or _WORDS, lowercase)
+    known = alphabet or info.alphabet
+    if not known:
+        raise UsageError(f"input text: data {info.name!r} names no characters; set input.alphabet, or input.unit=word")
+    folded = lower() if lowercase else {}
+    points = list(dict.fromkeys(folded.get(ord(character), ord(character)) for character in known if character != "\0"))
+    return Characters(points[: size or None], lowercase)
+
+
+class _Text(nn.Module):
+    """int32 code points (N, L) -> int64 token ids (N, L), tokens first and then 0; `vocabulary` ids in all.
+
+    Outside of exported graphs the ids are as long as the longest row's, because networks must not heed the padding.
+    """
+
+    continuous = False
+    own: dict[str, int] = {}  # noqa: RUF012
+
+    def __init__(self, vocabulary: int, lowercase: bool) -> None:
+        super().__init__()
+        points = TensorSpec("text", "int32", ("batch", "length"), (0.0, CODE_POINTS - 1.0), "code point")
+        self.signature = Signature("text", (points,))
+        self.preprocessed_shape = ("length", vocabulary)
+        smaller = {capital: small - capital for capital, small in lower().items()} if lowercase else {}
+        self.to_lower = CodePointTable(smaller) if lowercase else None
+
+    def forward(self, text_NL: torch.Tensor) -> torch.Tensor:  # noqa: N803
+        """Return token ids."""
+        points = text_NL.long()
+        tokens = self.tokens(points if self.to_lower is None else points + self.to_lower(points))
+        return tokens if torch.compiler.is_compiling() else tokens[:, : _longest(tokens)]
+
+    def tokens(self, points: torch.Tensor) -> torch.Tensor:
+        """Return token ids (N, L) of code points."""
+        raise NotImplementedError
+
+
+class Characters(_Text):
+    """A token a character: 2 and on in the order of the alphabet, 1 for all others, 0 for padding."""
+
+    def __init__(self, alphabet: list[int], lowercase: bool) -> None:
+        super().__init__(FIRST + len(alphabet), lowercase)
+        known = {point: FIRST + place for place, point in enumerate(alphabet)}
+        self.ids = CodePointTable(known | {0: PADDING}, UNKNOWN)
+
+    def tokens(self, points: torch.Tensor) -> torch.Tensor:
+        """Return token ids (N, L) of code points."""
+        return cast(torch.Tensor, self.ids(points))
+
+
+class Words(_Text):
+    """A token a word or punctuation mark: 2 + hash, where hash = sum of letter * base^place mod 2^31 - 1, mod size.
+
+    Words are runs of letters, digits and apostrophes; each other character that is no blank is one by itself, as each
+    Chinese character is (`stages.inputs.codepoints`).
+    """
+
+    def __init__(self, size: int, lowercase: bool) -> None:
+        super().__init__(FIRST + size, lowercase)
+        self.size = size
+        self.kinds = CodePointTable(kinds())
+        self.register_buffer("factors", torch.from_numpy(spread(_LETTERS)), persistent=False)
+
+    def tokens(self, points: torch.Tensor) -> torch.Tensor:
+        """Return token ids (N, L) of code points: the tokens of a row stand at its begin."""
+        found = self.kinds(points)
+        letter, mark = found == LETTER, found == MARK
+        begins = mark | (letter & ~_before(letter))
+        inside = letter | mark
+        ends = inside & ~_after(inside & ~begins)
+        number = begins.long().cumsum(1)  # of the word, from 1; between words, of the one before
+        place = inside.long().cumsum(1) - 1
+        rows = torch.arange(len(points), device=points.device)[:, None]
+        first = _by_word(place, number, begins)[rows, number]
+        factors = cast(torch.Tensor, self.factors)[(place - first).clamp(min=0) % _LETTERS]
+        total = torch.where(inside, points * factors % _PRIME, 0).cumsum(1)
+        until = _by_word(total, number, ends)
+        hashed = (until - F.pad(until[:, :-1], (1, 0))) % _PRIME % self.size
+        numbers = torch.arange(until.shape[1], device=points.device)
+        return torch.where(numbers <= number[:, -1:], hashed + FIRST, PADDING)[:, 1:]
+
+
+def _by_word(values: torch.Tensor, number: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """Return the values at the chosen places, one for each word, by word (N, L + 1); of word 0, which is none, 0."""
+    wide = torch.zeros_like(F.pad(values, (0, 1)))
+    return wide.scatter(1, torch.where(chosen, number, 0), torch.where(chosen, values, 0))
+
+
+def _before(values: torch.Tensor) -> torch.Tensor:
+    """Return what stood one place before; nothing at the begin."""
+    return F.pad(values[:, :-1].long(), (1, 0)) > 0
+
+
+def _after(values: torch.Tensor) -> torch.Tensor:
+    """Return what stands one place behind; nothing at the end."""
+    return F.pad(values[:, 1:].long(), (0, 1)) > 0
+
+
+def _longest(tokens: torch.Tensor) -> int:
+    used = (tokens != PADDING).any(0).nonzero()
+    return int(used[-1]) + 1 if len(used) else 1

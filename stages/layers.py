@@ -1,0 +1,91 @@
+"""Pieces that several models share, and the switches of ablations: activation, pooling, initialisation."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+
+Activation = Literal["relu", "sigmoid", "tanh", "silu"]
+Pooling = Literal["max", "average", "sum", "l2"]
+Initialisation = Literal["torch", "he_normal", "xavier_uniform", "orthogonal"]
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "silu": nn.SiLU,
+}
+_TINY = 1e-12  # below the square root: its slope at 0 is infinite, and a window of zeros is common after ReLU
+
+
+def activation(kind: Activation) -> nn.Module:
+    """Return the activation as a module."""
+    return _ACTIVATIONS[kind]()
+
+
+def pool(kind: Pooling, size: int) -> nn.Module:
+    """Return a pool over windows of `size` x `size` px that lie side by side: (N, C, H, W) -> (N, C, H/size, W/size).
+
+    sum and l2 are those of all values in the window: `l2` is sqrt(sum x^2).
+    """
+    return {"max": nn.MaxPool2d, "average": nn.AvgPool2d, "sum": _SumPool, "l2": _L2Pool}[kind](size)
+
+
+class _SumPool(nn.AvgPool2d):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) * int(self.kernel_size) ** 2  # type: ignore[arg-type]
+
+
+class _L2Pool(_SumPool):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (super().forward(x * x) + _TINY).sqrt()
+
+
+class PoolAll(nn.Module):
+    """Pool each channel's whole map: (N, C, H, W) -> (N, C)."""
+
+    def __init__(self, kind: Pooling) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return one value a channel."""
+        if self.kind == "max":
+            return x.amax(dim=(2, 3))
+        if self.kind == "average":
+            return x.mean(dim=(2, 3))
+        if self.kind == "sum":
+            return x.sum(dim=(2, 3))
+        return ((x * x).sum(dim=(2, 3)) + _TINY).sqrt()
+
+
+class SameConv1d(nn.Conv1d):
+    """A convolution that keeps the length; with an even kernel the longer padding is on the right (as in Keras)."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (N, out, T) for (N, in, T)."""
+        around = self.kernel_size[0] - 1
+        return super().forward(F.pad(x, (around // 2, around - around // 2)))
+
+
+def initialise(net: nn.Module, kind: Initialisation) -> None:
+    """Draw the weights of convolutions and linear layers anew, biases 0; `torch` leaves torch's own draw.
+
+    he_normal       He et al. (2015), N(0, 2 / fan in)
+    xavier_uniform  Glorot and Bengio (2010)
+    orthogonal      Saxe et al. (2014)
+    """
+    if kind == "torch":
+        return
+    for layer in net.modules():
+        if not isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
+            continue
+        if kind == "he_normal":
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        elif kind == "xavier_uniform":
+            nn.init.xavier_uniform_(layer.weight)
+        else:
+            nn.init.orthogonal_(layer.weight)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)

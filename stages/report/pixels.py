@@ -1,0 +1,32 @@
+"""Pixels as `<img>` with the picture inside the page."""
+
+import base64
+import html
+import io
+
+import numpy as np
+
+from stages.dataset import Array
+
+_LARGEST_PX = 256
+
+
+def img(pixels: Array, words: str) -> str:
+    """Return a picture, uint8 (H, W) or (H, W, 3), at most 256 px a side, small ones with square pixels."""
+    from PIL import Image
+
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((_LARGEST_PX, _LARGEST_PX))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="{html.escape(words)}" src="data:image/png;base64,{data}">'
+
+
+def stretched(values: Array) -> Array:
+    """Return values as uint8: as they are when they are uint8, else from their 1st to their 99th percentile."""
+    if values.dtype == np.uint8:
+        return values
+    values = np.nan_to_num(values.astype(np.float64))
+    low, high = np.percentile(values, [1, 99])
+    return np.clip(255 * (values - low) / np.maximum(high - low, 1e-12), 0, 255).astype(np.uint8)

@@ -1,0 +1,94 @@
+"""Small files in the form of the real data sets, made up: `write_all(root)`, so that every source finds its own."""
+
+import bz2
+import csv
+import gzip
+import io
+from pathlib import Path
+
+import numpy as np
+
+from stages.data.hand_signs import SIGNS
+
+_GOOD, _BAD = ("fine", "moving", "a joy", "clever"), ("dull", "flat", "a bore", "lazy")
+_THINGS = ("film", "plot", "cast", "score", "end", "script", "hero", "war", "song", "dog", "city", "ride")
+
+
+def write_all(root: Path) -> None:
+    """Write all of them below a data root."""
+    generator = np.random.default_rng(0)
+    for name in ("timeseries", "text", "landsat", "emoji", "volumes"):
+        (root / name).mkdir()
+    _series(root / "timeseries", generator)
+    _texts(root / "text")
+    _landsat(root / "landsat", generator)
+    _emoji(root / "emoji", generator)
+    _brains(root / "volumes", generator)
+
+
+def _series(folder: Path, generator: np.random.Generator) -> None:
+    """Waves by their number of periods, named as the sets that recipes use."""
+    forms = {"GunPoint": (2, 1, 60), "ArrowHead": (3, 1, 70), "ItalyPowerDemand": (2, 1, 24), "Coffee": (2, 1, 80),
+             "BasicMotions": (4, 6, 50), "PickupGestureWiimoteZ_eq": (10, 1, 64)}  # fmt: skip
+    for name, (classes, channels, length) in forms.items():
+        targets = np.arange(64) % classes
+        phases = 2 * np.pi * (targets[:, None, None] + 1) * np.linspace(0, 1, length) + generator.random(
+            (64, channels, 1)
+        )
+        waves = np.sin(phases) + 0.05 * generator.standard_normal(phases.shape)
+        x = waves.astype(np.float32)
+        np.savez(folder / f"{name}.npz", xtr=x, ytr=targets, xte=x[::-1], yte=targets[::-1],
+                 classes=np.arange(classes).astype(str))  # fmt: skip
+
+
+def _texts(folder: Path) -> None:
+    table = io.StringIO()
+    rows = csv.writer(table)
+    rows.writerow(["category", "text", "movie_name", "has_plot_and_reviews"])
+    rows.writerow(["plot", "A dog walks into a city and is never seen again.", "dog", "True"])
+    for category, words in (("fresh", _GOOD), ("rotten", _BAD), ("fresh", _GOOD[:1])):
+        rows.writerows(
+            [category, f"The {thing} is {word}, mostly.", "dog", "True"] for thing in _THINGS for word in words
+        )
+    rows.writerow(["fresh", "Undecided.", "dog", "True"])
+    rows.writerow(["rotten", "Undecided.", "dog", "True"])
+    (folder / "rotten_tomatoes_corpus_full.csv.bz2").write_bytes(bz2.compress(table.getvalue().encode()))
+    for name, words in (("pos", "好棒快美"), ("neg", "差坏慢丑")):
+        lines = [f"这个{thing}很{word}。" for word in words for thing in "书店车房机包鞋衣菜酒"]
+        (folder / f"zh_reviews_{name}.txt.gz").write_bytes(gzip.compress("\n".join([*lines, *lines, ""]).encode()))
+
+
+def _landsat(folder: Path, generator: np.random.Generator) -> None:
+    """As many patches as the real set has, since its split is by number."""
+    targets = generator.integers(0, 6, 6435)
+    patches = 40 + 15 * targets[:, None, None, None] + generator.integers(0, 12, (6435, 4, 3, 3))
+    labels = np.array(["cotton crop", "damp grey soil", "grey soil", "red soil", "vegetation stubble", "very damp"])
+    np.savez(folder / "satellite_landsat_6435x4x3x3.npz", x=patches.astype(np.uint8), y=targets.astype(np.uint8),
+             classes=labels)  # fmt: skip
+
+
+def _emoji(folder: Path, generator: np.random.Generator) -> None:
+    """Every sign a pattern of its own, a little other with each vendor and tone, and one more emoji that is no sign."""
+    patterns = generator.integers(0, 200, (len(SIGNS), 1, 32, 32, 3))
+    x = np.concatenate([(patterns + generator.integers(0, 55, (1, 12, 1, 1, 3))).reshape(-1, 32, 32, 3),
+                        np.zeros((2, 32, 32, 3), int)])  # fmt: skip
+    signs = len(SIGNS)
+    np.savez(
+        folder / "emoji_32x32_rgb.npz",
+        x=x.astype(np.uint8),
+        y=np.zeros(len(x), np.uint8),
+        vendor=np.append(np.tile(np.repeat([0, 1], 6), signs), [0, 1]).astype(np.uint8),
+        skin=np.append(np.tile(np.arange(6), 2 * signs), [0, 0]).astype(np.uint8),
+        name=np.array([name for name in SIGNS for _ in range(12)] + 2 * ["rocket"]),
+        classes=np.array(["People & Body"]),
+    )
+
+
+def _brains(folder: Path, generator: np.random.Generator) -> None:
+    """A block of noise whose regions are slices, each of its own brightness, in both hemispheres."""
+    regions = np.zeros((20, 58, 12), np.uint8)
+    regions[:10, :, 2:10] = 2 * np.arange(1, 59)[:, None]
+    regions[10:, :, 2:10] = 2 * np.arange(1, 59)[:, None] - 1
+    t1 = np.clip(regions * 2 + generator.integers(0, 9, regions.shape), 0, 255).astype(np.uint8)
+    np.savez(folder / "ch2_aal_2mm.npz", t1=t1, label=regions)
+    np.savez(folder / "mni152_t1_gmwm_2mm.npz", t1=np.pad(t1, ((4, 4), (4, 4), (0, 4))), label=np.zeros(1))
