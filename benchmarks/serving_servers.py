@@ -39,10 +39,13 @@ class Server:
     environment: dict[str, str] = field(default_factory=dict)
 
 
+OURS = ("-m", "deploy", "{bundle}", "--port", "{port}", "--no-access-log")
+
 SERVERS = {
     server.name: server
     for server in (
-        Server("ours", ("-m", "deploy", "{bundle}", "--port", "{port}", "--no-access-log"), protocol="ours"),
+        Server("ours", OURS, protocol="ours"),
+        Server("ours, 2 proc", (*OURS, "--processes", "2"), protocol="ours"),
         Server("mosec", ("mosec_server.py",), ("mosec",)),
         Server("mosec tuned", ("mosec_server.py",), ("mosec",), environment={"TUNED": "1"}),
         Server("fastapi", ("fastapi_server.py",), ("fastapi", "uvicorn[standard]")),
@@ -77,7 +80,7 @@ def body(server: Server, model: str, kind: str, timeout_us: int = 0) -> Body:
     if kind == "jpeg":
         return Body(f"/v2/models/{model}/predict" if server.protocol == "ours" else "/inference", {}, jpeg(pixels))
     if server.protocol == "ours":
-        return _ours(model, pixels, kind, timeout_us, only_text=server.name != "ours")
+        return _ours(model, pixels, kind, timeout_us, only_text=bool(server.packages))
     if kind == "binary":
         return Body("/inference", {"Content-Type": "application/octet-stream"}, pixels.tobytes())
     value = [pixels.tolist()] if server.name == "bentoml" else pixels.tolist()

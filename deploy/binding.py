@@ -30,8 +30,9 @@ class Buffers:
     def __init__(self, session: Session, inputs: Arrays, outputs: Arrays) -> None:
         self._session = session
         self._forms = {name: (array.dtype, array.shape) for name, array in inputs.items()}
-        self._inputs = {name: _place(session, array) for name, array in inputs.items()}
-        self._outputs = {name: _place(session, array) for name, array in outputs.items()}
+        self._inputs, self._outputs = session.exclusively(  # allocating would break another model's capture
+            lambda: (_places(session, inputs), _places(session, outputs))
+        )
         self._binding = session.raw.io_binding()
         for name, value in self._inputs.items():
             self._binding.bind_ortvalue_input(name, value)
@@ -123,8 +124,9 @@ class Preprocessing:
         place.update_inplace(made)
 
 
-def _place(session: Session, array: Array) -> Any:
-    return onnxruntime.OrtValue.ortvalue_from_shape_and_type(array.shape, array.dtype, *_device(session))
+def _places(session: Session, arrays: Arrays) -> dict[str, Any]:
+    make = onnxruntime.OrtValue.ortvalue_from_shape_and_type
+    return {name: make(array.shape, array.dtype, *_device(session)) for name, array in arrays.items()}
 
 
 def _device(session: Session) -> tuple[str, int]:

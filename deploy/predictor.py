@@ -71,8 +71,8 @@ class Predictor:
     (start them with `spawn`); in a forked child every call is an error that says so, and the parent goes on as before.
     `close` it, or use it as a context manager, to release the memory.
 
-    `predict`, `predict_many` and `infer` run at once, on the caller's thread; `submit` hands over to lanes that merge
-    what many callers ask for into batches.
+    `predict`, `predict_many` and `infer` run at once; `submit` hands over to lanes that merge what many callers ask for
+    into batches. On CUDA all of them use the same buckets once it is warm (`deploy.buckets`), before that plain runs.
     """
 
     def __init__(
@@ -221,8 +221,8 @@ class Predictor:
     def warm_up(self, serving: "Serving | None" = None) -> "Batcher":
         """Measure the model, choose lanes and batch sizes, and return the batcher that `submit` uses; once.
 
-        Takes from 0.1 s for a small network to some seconds. One session remains, the one that serves best, and also
-        answers `infer` from then on. `BundleError` when a session opened here does not pass the golden samples.
+        Takes from 0.1 s for a small network to some seconds. What serves best remains, and also answers `infer` from
+        then on. `BundleError` when a session opened here does not pass the golden samples.
         """
         from deploy import warmup  # here, because only serving needs it
 

@@ -19,6 +19,7 @@ from pipeline.code import code_version
 from pipeline.folder import STAGES, RunFolder, with_key
 from stages import discover
 from stages.observer import Observer
+from stages.ranks import ranks
 from stages.recipe import Recipe, replace
 from stages.result import Result, TrainResult, VerifyResult
 
@@ -94,8 +95,11 @@ def run(
     folder = RunFolder(runs / f"{recipe.name}-{inputs['key'][:8]}")
     if force or not folder.inputs("train"):
         check_components(recipe)  # before a folder is made, and an MLflow run begun, for a misspelt option
-    names = list(STAGES)[: list(STAGES).index(last) + 1]
-    _walk(work, folder, names, force)
+    if ranks().leads:
+        names = list(STAGES)[: list(STAGES).index(last) + 1]
+        _walk(work, folder, names, force)
+    elif force or folder.kept("train", inputs) is None:  # another process of a distributed training: it only computes
+        importlib.import_module("stages.train").run(recipe, work.data, folder.stage("train"))
     return folder.path
 
 

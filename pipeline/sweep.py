@@ -10,7 +10,7 @@ import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,11 +77,11 @@ class Sweep:
 
     metric: str = ""
     mlflow_run: str = ""
-    points: list[Point] = field(default_factory=list)
+    points: tuple[Point, ...] = ()
 
     def put(self, point: Point) -> None:
         """Add a point, or replace what is known of it."""
-        self.points = [other for other in self.points if other.settings != point.settings] + [point]
+        self.points = (*(other for other in self.points if other.settings != point.settings), point)
 
     def ranked(self) -> list[Point]:
         """Return the points, the best by validation first, those that failed last."""

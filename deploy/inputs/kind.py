@@ -30,7 +30,7 @@ class InputKind:
     example: ClassVar[str] = "payload"
     file: ClassVar[str] = ""
     filename: ClassVar[str] = ""
-    media: ClassVar[tuple[str, ...]] = ()
+    media: ClassVar[tuple[str, ...]] = ("application/octet-stream",)
     texts: ClassVar[bool] = False
     finite: ClassVar[bool] = True
 

@@ -19,7 +19,7 @@ class SeriesInput(ArrayInput):
     above; one line of numbers is a series of one channel too. Columns are split at commas, semicolons, tabs or blanks.
     """
 
-    example = "series"
+    example = '"series.csv"'
     file = "a CSV file with a line for each time and a column for each channel, or a .npy file"
     filename = "series.csv"
     media = ("text/csv",)

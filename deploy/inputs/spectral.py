@@ -6,6 +6,6 @@ from deploy.inputs.arraylike import ArrayInput
 class SpectralInput(ArrayInput):
     """One patch: (bands, height, width) in the dtype of the sensor; (N, bands, height, width) is a batch."""
 
-    example = "patch"
+    example = '"patch.npy"'
     file = "a .npy file"
     filename = "patch.npy"

@@ -60,6 +60,7 @@ def assemble(
             keys=keys is not None,
             peers=peers,
         ),
+        predict=dataplane.predict_wire,
         limits=_limits(options),
         access_log=options.access_log,
         tls=tls,

@@ -36,6 +36,7 @@ INTERNAL = "internal error; the server's log has the cause"
 
 EXTENSIONS = (
     "binary_tensor_data",
+    "classification",
     "model_configuration",
     "model_repository",
     "parameters",
@@ -291,6 +292,22 @@ class DataPlane:
         self.answered(served, reading.request, outputs, timing)
         answer = {"results": results} if reading.is_batch else results[0]
         return {"model_name": info.name, "model_version": info.version, **answer}, timing
+
+    async def predict_wire(
+        self, name: str | None, version: str | None, headers: Mapping[str, str], body: bytes
+    ) -> Wire:
+        """Answer a payload over HTTP with its typed result; the arguments are those of `infer_wire`."""
+        timing = Timing()
+        content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        payload = payloads.Payload(body, content_type == "application/json", headers.get("content-encoding", ""))
+        try:
+            answer, _ = await self.predict(payload, name, version, timing)
+        except OnnxwayError as error:
+            return over_http.known_error(error, timing)
+        except Exception:
+            _log.exception("model %s", name)
+            return over_http.error_wire(500, INTERNAL, timing=timing)
+        return over_http.predicted(answer, timing)
 
     async def somewhere(self, heavy: bool, function: Callable[..., T], *arguments: Any) -> T:
         """Call a function on a thread if it takes long, and else here: handing over costs more than a small one."""

@@ -24,7 +24,8 @@ def brain_lobes(
 
     Trained on ch2 (one man, 27 scans; right hemisphere to train, left to validate, as many as to test) and tested on
     MNI152 (the mean of 152 people, without skull), whose lobes are AAL's, by position: both stand in one space, so
-    near borders a test label can be wrong. Cubes of one part overlap. From `root`/volumes; `seed` draws points.
+    near borders a test label can be wrong. Both are brought to one brightness first. Cubes of one part overlap. Files
+    are in `root`/volumes; `seed` draws points.
     """
     folder = root / "volumes"
     hint = "make it of mricron-data and nilearn (t1 label), or name another data root: --data-root"
@@ -37,10 +38,13 @@ def brain_lobes(
     right, left = lobes.copy(), lobes.copy()
     right[:middle], left[middle:] = -1, -1
     generator = np.random.default_rng(seed)
+    lengths = tuple(slice(start, start + size) for start, size in zip(_OFFSET, lobes.shape, strict=True))
+    own_t1 = _even(own["t1"], own["t1"][lobes >= 0])
+    other_t1 = _even(other, other[lengths][lobes >= 0])
     parts = (
-        _cubes(own["t1"], right, (0, 0, 0), size, train_per_lobe, generator),
-        _cubes(own["t1"], left, (0, 0, 0), size, test_per_lobe, generator),
-        _cubes(other, lobes, _OFFSET, size, test_per_lobe, generator),
+        _cubes(own_t1, right, (0, 0, 0), size, train_per_lobe, generator),
+        _cubes(own_t1, left, (0, 0, 0), size, test_per_lobe, generator),
+        _cubes(other_t1, lobes, _OFFSET, size, test_per_lobe, generator),
     )
     licence = "ch2 and AAL from mricron (BSD-3); MNI152 from nilearn (BSD, MNI's terms)"
     return dataset("brain_lobes", (size, size, size), _NAMES, licence, parts)
@@ -54,6 +58,12 @@ def _lobes(regions: Array) -> Array:
         table[first : last + 1] = _NAMES.index(name)
         first = last + 1
     return table[regions]
+
+
+def _even(volume: Array, inside: Array) -> Array:
+    """Return uint8 with mean 120 and deviation 40 over the lobes: T1 has no unit, each scan its own."""
+    found: Array = np.clip(120 + 40 * (volume - inside.mean()) / inside.std(), 0, 255).round().astype(np.uint8)
+    return found
 
 
 def _cubes(

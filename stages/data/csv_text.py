@@ -26,7 +26,8 @@ def csv_text(
 ) -> Dataset:
     """Texts of column `text` in `path` (UTF-8, header line), split by the class in column `label`; `root` is not used.
 
-    Repeated texts are taken once, those with several labels left out. Training sees the first `longest` characters.
+    Repeated texts are taken once, those with several labels left out. Texts are cut after `longest`
+    characters, in all splits.
     """
     table = Table(Path(path), delimiter)
     labels, targets = numbered(path, table.column(label, "label"))

@@ -14,7 +14,7 @@ _FILES = {"negative": "zh_reviews_neg.txt.gz", "positive": "zh_reviews_pos.txt.g
 def reviews_zh(root: Path, *, longest: int = 256, validation: float = 0.1, test: float = 0.1, seed: int = 0) -> Dataset:
     """Some 17,400 different lines in `root`/text (of 35,123: half are repetitions, removed before the split).
 
-    Training sees the first `longest` characters of each (97 % are shorter than 256).
+    Texts are cut after `longest` characters (3 % are longer than 256).
     """
     files = {label: root / "text" / name for label, name in _FILES.items()}
     for path in files.values():

@@ -13,7 +13,8 @@ def text_lines(
 ) -> Dataset:
     """Lines of `path`/<class>.txt (UTF-8; .txt.gz too), split by class; `root` is not used.
 
-    Repeated texts are taken once, those in two files left out. Training sees the first `longest` characters of each.
+    Repeated texts are taken once, those in two files left out. Texts are cut after `longest`
+    characters, in all splits.
     """
     folder = Path(path)
     if not folder.is_dir():

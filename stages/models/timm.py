@@ -1,5 +1,7 @@
 """Any CNN of timm (PyTorch Image Models, Wightman 2019): `model=timm:<name>`; needs `pip install 'onnxway[timm]'`."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -31,11 +33,14 @@ def timm(shape: Picture, *, architecture: str, dropout: float = 0.0, weights: st
         raise DataError(f"timm could not make {architecture!r}: {reason}; set model.weights to a file") from None
     _require_maps(net, architecture, shape)
     if weights != "timm":
-        config = net.pretrained_cfg
-        heads = config["classifier"]
-        apart = tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads))
-        pretrained.load(net, weights, ("timm", ""), stem=config["first_conv"], apart=apart)
+        heads, stem = (_names(net.pretrained_cfg.get(key)) for key in ("classifier", "first_conv"))
+        pretrained.load(net, weights, ("timm", ""), stem=stem[0], apart=tuple(f"{head}." for head in heads))
     return net
+
+
+def _names(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the layers that timm's description of a network names: one, several or none."""
+    return (value,) if isinstance(value, str) else tuple(value or ("none",))
 
 
 def _near(name: str, known: list[str]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from deploy.bundle import Manifest, Signature
+from deploy.inputs import input_kind
 from deploy.passport import Passport
 from stages.result import VerifyResult
 from stages.verify.reference import Feeds
@@ -23,11 +24,10 @@ def of_run(verified: VerifyResult) -> About:
     """Return what is known of a network that was trained here."""
     trained = verified.exported.trained
     metrics = ", ".join(f"{name} {value:.4f}" for name, value in verified.metrics.items())
-    payload = '"picture.png"' if verified.exported.input.kind == "image" else "payload"
     return About(
         model=f"A {trained.recipe.model.name} with {trained.parameters:,} weights, trained on {trained.data.name} "
         f"({_sizes(trained.data.sizes)}). Licence of the data: {trained.data.licence}.",
-        call=f"print(predictor.predict({payload}))",
+        call=f"print(predictor.predict({input_kind(verified.exported.input).example}))",
         quality=f"On {trained.data.sizes.get('test', 0):,} test samples, measured on `model.onnx` as it lies here: "
         f"{metrics}.",
     )
@@ -35,8 +35,9 @@ def of_run(verified: VerifyResult) -> About:
 
 def of_file(name: str, inputs: Signature, row: Feeds) -> About:
     """Return what is known of an ONNX file from elsewhere, and a call with zeros in the sizes of one `row`."""
-    call = 'print(predictor.predict("picture.png").outputs)'
-    if inputs.kind != "image":
+    kind = input_kind(inputs)
+    call = f"print(predictor.predict({kind.example}).outputs)"
+    if not kind.file:
         zeros = (f"{json.dumps(n)}: np.zeros({a.shape[1:]}, {json.dumps(str(a.dtype))})" for n, a in row.items())
         call = f"row = {{{', '.join(zeros)}}}  # arrays with one axis more in front are a batch\n"
         call += "    print(predictor.predict(row).outputs)"

@@ -3,7 +3,7 @@
 import io
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,23 @@ def curves(history: Sequence[dict[str, float]]) -> str:
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.legend(frameon=False)
+        return svg(figure)
+
+
+def side_by_side(lines: Mapping[str, Sequence[float | None]], name: str) -> str:
+    """Plot one figure of several runs by epoch, each under its label."""
+    from matplotlib.figure import Figure
+
+    with style():
+        figure = Figure(figsize=(8, 2.6), layout="constrained")
+        axes = figure.subplots()
+        for (label, values), color in zip(lines.items(), itertools.cycle(_LINES), strict=False):
+            known = [np.nan if value is None else value for value in values]
+            axes.plot(range(1, len(known) + 1), known, color=color, marker=".", label=label)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(name.replace("_", " "))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(frameon=False, ncols=4)
         return svg(figure)
 
 

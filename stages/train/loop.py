@@ -44,7 +44,8 @@ def run(recipe: Recipe, dataset: Dataset, out: Path, observer: Observer = Observ
     check(recipe.train, dataset)
     mine = ranks()
     observer = observer if mine.leads else Observer()
-    out.mkdir(parents=True, exist_ok=True)
+    if mine.leads:
+        out.mkdir(parents=True, exist_ok=True)
     place = device.choose(recipe.train, observer, mine)
     stop = StopRequest()
     with (

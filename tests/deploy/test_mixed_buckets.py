@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+import gc
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -180,6 +182,18 @@ def test_on_cuda_without_a_cut_the_whole_graph_has_the_buckets(
         assert same(answer.result(10), whole.run(job))
 
 
+@pytest.mark.parametrize("mixed", [True, False])
+def test_on_cuda_the_whole_graph_is_released_where_it_does_not_serve(colours: Path, as_cuda: Any, mixed: bool) -> None:
+    released: list[bool] = []
+    session = open_session(colours / "model.onnx", threads=1).raw
+    weakref.finalize(session, released.append, True)
+    kept = as_cuda(colours, Serving(sizes=(2,), mixed=mixed), raw=session)
+    del session
+    gc.collect()
+    assert released == [True] * mixed
+    assert kept
+
+
 def test_on_cuda_rows_that_do_not_mix_run_alone_and_have_no_graphs(
     colours: Path, whole: Session, as_cuda: Callable[..., tuple[Warm, Opened]]
 ) -> None:
@@ -215,7 +229,11 @@ def test_a_warm_predictor_answers_by_what_warm_up_made(colours: Path, monkeypatc
 
     def watched(parts: Parts, serving: Serving) -> Warm:
         warm = real(parts, serving)
-        run = lambda arrays: (asked.append(arrays["image"].shape), warm.run(arrays))[1]  # noqa: E731
+
+        def run(arrays: Mapping[str, Array]) -> dict[str, Array]:
+            asked.append(arrays["image"].shape)
+            return warm.run(arrays)
+
         return warm._replace(run=run)
 
     monkeypatch.setattr(warmup, "warm_up", watched)

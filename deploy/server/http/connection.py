@@ -141,8 +141,10 @@ class Connection(asyncio.Protocol):
             self._reader.stop()
             self._queue[-1].keep_alive = False
             return
+        if request.asked is not None and request.asked[2] == "predict" and house.predict is None:
+            request.asked = None
         self._queue.append(request)
-        if request.model is None or request.wants_continue:
+        if request.asked is None or request.wants_continue:
             self._advance()
 
     def body_came(self, request: Request, size: int) -> None:
@@ -291,7 +293,7 @@ class Connection(asyncio.Protocol):
         """Begin the next request, if its turn has come and what it needs is there."""
         while self._current is None and self._queue and not self._unsent and not self._closing:
             request = self._queue[0]
-            if request.refusal is None and request.model is not None and not request.complete:
+            if request.refusal is None and request.asked is not None and not request.complete:
                 self.want_body(request)
                 return
             del self._queue[0]
@@ -302,16 +304,22 @@ class Connection(asyncio.Protocol):
         self.deadline = math.inf
         if request.refusal is not None:
             self._answer(request, request.refusal)
-        elif request.model is not None:
-            self._task = self._house.loop.create_task(self._infer(request, *request.model))
+        elif request.asked is not None:
+            self._task = self._house.loop.create_task(self._run(request, *request.asked))
         else:
             self._exchange = Exchange(self, request)
             self._task = self._house.loop.create_task(self._exchange.run(self._house.app, self._house.state))
 
-    async def _infer(self, request: Request, name: str, version: str | None) -> None:
-        assert request.headers is not None
+    async def _run(self, request: Request, name: str | None, version: str | None, what: str) -> None:
+        house, headers = self._house, request.headers
+        assert headers is not None
         try:
-            wire = await self._house.infer(name, version, request.headers, request.body.take())
+            if what == "infer":
+                assert name is not None
+                wire = await house.infer(name, version, headers, request.body.take())
+            else:
+                assert house.predict is not None
+                wire = await house.predict(name, version, headers, request.body.take())
         except Exception:
             _log.exception("inference on model %r failed", name)
             wire = INTERNAL

@@ -15,7 +15,7 @@ from typing import Any
 from deploy.server.http.answer import Ends
 from deploy.server.http.asgi import Application, Lifespan, State
 from deploy.server.http.connection import Connection
-from deploy.server.http.house import Guard, Infer, Observer
+from deploy.server.http.house import Guard, Infer, Observer, Predict
 from deploy.server.http.limits import Limits
 from deploy.server.http.log import AccessLog
 from deploy.server.http.reader import Heads
@@ -30,6 +30,7 @@ class Front:
 
     infer         answers `POST /v2/models/{m}[/versions/{v}]/infer`
     app           answers everything else; its lifespan is run
+    predict       answers `POST .../predict` and `/predict`, but for forms; else the application does
     access_log    a line of JSON for each request on stderr (`AccessLog`)
     guard         refuses requests by their heads
     observers     who else is told of each request that was answered
@@ -41,6 +42,7 @@ class Front:
         infer: Infer,
         app: Application,
         *,
+        predict: Predict | None = None,
         limits: Limits | None = None,
         access_log: bool = False,
         tls: ssl.SSLContext | None = None,
@@ -48,6 +50,7 @@ class Front:
         observers: Sequence[Observer] = (),
     ) -> None:
         self.infer = infer
+        self.predict = predict
         self.app = app
         self.limits = limits or Limits()
         self.ends = Ends()

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Infer = Callable[[str, str | None, Mapping[str, str], bytes], Awaitable[Wire]]
 """Model name, version, headers (lower-case names) and body to an answer: `DataPlane.infer_wire`."""
 
+Predict = Callable[[str | None, str | None, Mapping[str, str], bytes], Awaitable[Wire]]
+"""The same for `DataPlane.predict_wire`, which knows what is meant without a name, if there is one model only."""
+
 
 class Observer(Protocol):
     """What hears of each request that was answered."""
@@ -41,6 +44,7 @@ class House(Protocol):
     """
 
     infer: Infer
+    predict: Predict | None
     app: Application
     state: State
     limits: Limits

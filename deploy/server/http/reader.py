@@ -99,7 +99,7 @@ class Reader:
         """Remember the head of an inference request that came in one piece, with its body and nothing else."""
         headers = request.headers or {}
         whole = end > 4 and headers.get("content-length") == str(len(data) - end)
-        if whole and request.model is not None and "expect" not in headers and "upgrade" not in headers:
+        if whole and request.asked is not None and "expect" not in headers and "upgrade" not in headers:
             if len(self._heads) >= _MOST_KNOWN:
                 self._heads.clear()
             self._heads[data[:end]] = request.again(self.clock), len(data) - end

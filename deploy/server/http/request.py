@@ -14,8 +14,11 @@ from deploy.server.wire import Wire
 if TYPE_CHECKING:
     from deploy.server.statistics import Timing
 
-_INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
+_ASKED = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/(infer|predict)")
+Asked = tuple[str | None, str | None, str]
+"""Model name (None: the only one), version, and `infer` or `predict`."""
 _MANY = 1024
+_FORM = "multipart/"  # these are read by the application
 
 
 class Body:
@@ -57,7 +60,7 @@ class Request:
     method, target, version   of the request line; target is ASCII, percent-encoded
     raw                       headers as they came; `headers`: lower-case names, those that repeat joined by ", "
     path, query               of the target, path decoded as ASGI says
-    model                     name and version of an inference request, None for any other
+    asked                     what an inference request asks of which model, None for any other request
     complete                  whether the body is there in full
     refusal                   the answer of the server itself, where the request is at fault
     keep_alive                whether the connection may stay after the answer
@@ -67,6 +70,7 @@ class Request:
     """
 
     __slots__ = (
+        "asked",
         "began",
         "body",
         "complete",
@@ -74,7 +78,6 @@ class Request:
         "headers",
         "keep_alive",
         "method",
-        "model",
         "path",
         "query",
         "raw",
@@ -98,7 +101,7 @@ class Request:
         self.headers: dict[str, str] | None = None
         self.path = ""
         self.query = b""
-        self.model: tuple[str, str | None] | None = None
+        self.asked: Asked | None = None
         self.body = Body()
         self.complete = False
         self.refusal: Wire | None = None
@@ -112,7 +115,7 @@ class Request:
         other = Request(began)
         other.method, other.target, other.version = self.method, self.target, self.version
         other.raw, other.headers = self.raw, self.headers
-        other.path, other.query, other.model = self.path, self.query, self.model
+        other.path, other.query, other.asked = self.path, self.query, self.asked
         other.keep_alive = True
         return other
 
@@ -213,14 +216,15 @@ def _target_fault(request: Request) -> Wire | None:
     split = _split(request.target)
     if split is None:
         return refusal(400, f"target {request.target[:100].decode('ascii')!r}: expected a path, as /v2/health/ready")
-    request.path, request.query, model = split
-    if request.method == "POST":
-        request.model = model
+    request.path, request.query, asked = split
+    assert request.headers is not None
+    if request.method == "POST" and not request.headers.get("content-type", "").lower().startswith(_FORM):
+        request.asked = asked
     return None
 
 
 @lru_cache(maxsize=256)
-def _split(target: bytes) -> tuple[str, bytes, tuple[str, str | None] | None] | None:
+def _split(target: bytes) -> tuple[str, bytes, Asked | None] | None:
     """Return path, query, and what an inference path names; None for what is no path."""
     if not target.startswith(b"/"):
         try:
@@ -233,8 +237,10 @@ def _split(target: bytes) -> tuple[str, bytes, tuple[str, str | None] | None] | 
     path = raw_path.decode("ascii")
     if "%" in path:
         path = unquote(path)
-    found = _INFER.fullmatch(path)
-    return path, query, (found[1], found[2]) if found else None
+    found = _ASKED.fullmatch(path)
+    if found:
+        return path, query, (found[1], found[2], found[3])
+    return path, query, (None, None, "predict") if path == "/predict" else None
 
 
 def _absolute(target: bytes) -> bytes:

@@ -19,6 +19,8 @@ class Lines(logging.Formatter):
 
 def show(level: str = "info") -> None:
     """Write what the package logs to stderr, from `level` up, unless the application has arranged for it already."""
+    # what it warns of in forms is the client's fault, is answered to it, and would be no line of JSON here
+    logging.getLogger("python_multipart").addHandler(logging.NullHandler())
     logger = logging.getLogger("deploy")
     if logger.hasHandlers():
         return

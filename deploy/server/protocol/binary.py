@@ -31,7 +31,12 @@ def _little(dtype: str | np.dtype[Any]) -> np.dtype[Any]:
 
 
 def to_bytes(array: Array) -> bytes | memoryview:
-    """Return an array's bytes; without a copy where it is large, contiguous and little endian."""
+    """Return an array's bytes; without a copy where it is large, contiguous and little endian.
+
+    Those of dtype object hold `bytes`, and each is preceded by its length in 4 bytes.
+    """
+    if array.dtype == object:
+        return b"".join(len(one).to_bytes(4, "little") + one for one in array.flat)
     little = _little(array.dtype)
     if array.nbytes <= _SMALL:
         return array.tobytes() if array.dtype == little else array.astype(little).tobytes()

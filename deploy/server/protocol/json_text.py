@@ -312,8 +312,10 @@ def write(value: object) -> bytes:
 
 
 def numbers(array: Array) -> object:
-    """Return an array as `write` takes it for a flat list."""
+    """Return an array as `write` takes it for a flat list; what is of dtype object holds UTF-8."""
     flat = np.ascontiguousarray(array).reshape(-1)
+    if flat.dtype == object:
+        return [one.decode() for one in flat]
     if flat.size <= _NUMBERS and (flat.dtype.kind != "f" or np.isfinite(flat).all()):
         return flat
     return orjson.Fragment(b"".join(write_numbers(flat)))

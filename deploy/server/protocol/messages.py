@@ -6,8 +6,8 @@ Specification: https://github.com/open-inference/open-inference-protocol, and fo
 https://github.com/triton-inference-server/server/tree/main/docs/protocol. `data` may be flat or nested as `shape` says.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -17,7 +17,8 @@ from deploy.arrays import Array
 from deploy.bundle import Signature, TensorSpec
 from deploy.errors import InputError
 from deploy.schema import closest
-from deploy.server.protocol import binary, json_text
+from deploy.server.protocol import binary, classes, json_text
+from deploy.server.protocol.declined import declined
 from deploy.server.protocol.json_text import Document, kind
 
 DATATYPES = {
@@ -39,6 +40,8 @@ DATATYPES = {
 CODES: dict[np.dtype[Any], str] = {np.dtype(name): code for name, code in DATATYPES.items()}
 """dtypes to the protocol's names; `dtype.name` takes longer to make than all of a small answer's JSON."""
 
+CODES[np.dtype(object)] = "BYTES"
+
 _MAX_TIMEOUT_US = 10**12  # eleven days: larger ones overflow clocks, and are mistakes
 
 
@@ -52,6 +55,7 @@ class InferRequest:
     binary       those of `outputs` that are answered as bytes
     priority     1 is the highest, 0 leaves it to the server
     timeout_s    seconds after which the answer is of no use; None for no limit
+    classes      those of `outputs` of which only the largest values are wanted, and how many
     """
 
     arrays: dict[str, Array]
@@ -60,6 +64,7 @@ class InferRequest:
     binary: frozenset[str] = frozenset()
     priority: int = 0
     timeout_s: float | None = None
+    classes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -86,7 +91,7 @@ class Form:
         for name, where, dtype, shape, start, end in self.places:
             arrays[name] = binary.from_bytes(where, view[start:end], shape, dtype)
         said = self.request
-        return InferRequest(arrays, said.outputs, said.id, said.binary, said.priority, said.timeout_s)
+        return InferRequest(arrays, said.outputs, said.id, said.binary, said.priority, said.timeout_s, said.classes)
 
 
 def read_request(
@@ -130,6 +135,7 @@ def read_form(document: Document, inputs: Signature, outputs: Signature, size: i
         frozenset(name for name, entry in asked.items() if _wants_binary(name, entry, default)),
         read_priority(parameters.get("priority")),
         read_timeout(parameters.get("timeout")),
+        _counts(outputs, asked),
     )
     return Form(request, tuple(places))
 
@@ -150,13 +156,13 @@ def render_response(
     """Return the response of a request: its JSON, with data flat in row-major order, and the tensors that follow it."""
     heads, data, tail = [], [], []
     for name in request.outputs:
-        array = arrays[name]
-        as_bytes = name in request.binary
-        heads.append((name, CODES[array.dtype], array.shape, array.nbytes if as_bytes else None))
-        if as_bytes:
+        array, size = arrays[name], None
+        if name in request.binary:
             tail.append(binary.to_bytes(array))
+            size = len(tail[-1])
         else:
             data.append(json_text.numbers(array))
+        heads.append((name, CODES[array.dtype], array.shape, size))
     if data:
         return json_text.write(_response(model_name, model_version, request.id, heads, iter(data))), tail
     return _outline(model_name, model_version, request.id, tuple(heads)), tail
@@ -245,6 +251,12 @@ def _named(entries: object, where: str, known: Sequence[str]) -> dict[str, dict[
     return found
 
 
+def require_no_region(where: str, names: Container[str]) -> None:
+    """Raise `UnsupportedError` where parameters, by their `names`, say that a tensor lies in shared memory."""
+    if "shared_memory_region" in names:
+        raise declined("shared memory", f"{where}: ")
+
+
 def require_name(name: str, where: str, known: Sequence[str], found: Mapping[str, object]) -> None:
     """Raise `InputError` unless a tensor's name is known and was not found before."""
     if name not in known:
@@ -271,14 +283,28 @@ def _flag(where: str, parameters: Mapping[str, Any], key: str, default: bool = F
 
 def _wants_binary(name: str, entry: Mapping[str, Any], default: bool) -> bool:
     where = f"output {name!r}"
-    return _flag(where, _parameters(where, entry), "binary_data", default)
+    parameters = _parameters(where, entry)
+    require_no_region(where, parameters)
+    return _flag(where, parameters, "binary_data", default)
+
+
+def _counts(outputs: Signature, asked: Mapping[str, dict[str, Any]]) -> dict[str, int]:
+    """Return the outputs of which classes are wanted, and how many."""
+    found = {}
+    for spec in outputs.tensors:
+        parameters = asked.get(spec.name, {}).get("parameters") or {}
+        if count := classes.read_count(spec, parameters.get("classification")):
+            found[spec.name] = count
+    return found
 
 
 def _spans(entries: Mapping[str, dict[str, Any]], size: int) -> dict[str, tuple[int, int]]:
     """Return where the bytes of each tensor with a `binary_data_size` begin and end; all `size` bytes are used."""
     found, at = {}, 0
     for name, entry in entries.items():
-        length = _parameters(f"input {name!r}", entry).get("binary_data_size")
+        parameters = _parameters(f"input {name!r}", entry)
+        require_no_region(f"input {name!r}", parameters)
+        length = parameters.get("binary_data_size")
         if length is None:
             continue
         if type(length) is not int or length < 0:

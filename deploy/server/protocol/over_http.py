@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from deploy.arrays import Array
 from deploy.errors import InputError, OnnxwayError, TooLargeError
 from deploy.predictor import Predictor
-from deploy.server.protocol import compression, json_text, messages
+from deploy.server.protocol import classes, compression, json_text, messages
 from deploy.server.protocol.messages import Form, InferRequest
 from deploy.server.statistics import Timing
 from deploy.server.wire import Wire
@@ -88,15 +89,18 @@ def writes_much(outputs: Mapping[str, Array], request: InferRequest, accept_enco
     """Return whether writing the answer takes so long that an event loop should not wait for it."""
     if accept_encoding and compression.wanted(accept_encoding):
         return True
-    if len(request.binary) == len(request.outputs):
+    if len(request.binary) == len(request.outputs) and not request.classes:
         return False
-    return sum(outputs[name].size for name in request.outputs if name not in request.binary) > MANY_NUMBERS
+    written = (name for name in request.outputs if name not in request.binary or name in request.classes)
+    return sum(outputs[name].size for name in written) > MANY_NUMBERS
 
 
 def write(outputs: Mapping[str, Array], request: InferRequest, accept_encoding: str, timing: Timing) -> Wire:
     """Return the answer of the model that `timing` names, without the headers that hold its times."""
     info = timing.info
     assert info is not None
+    if request.classes:
+        outputs = classes.classified(outputs, request.classes, info.labels)
     text, tail = messages.render_response(outputs, request, info.name, info.version)
     headers = [(DIGEST_HEADER, info.digest)]
     body: list[bytes | memoryview] = [text, *tail]
@@ -118,6 +122,14 @@ def timed(wire: Wire, timing: Timing) -> Wire:
     """Return the answer with its times in a `Server-Timing` header."""
     wire.headers.append(("Server-Timing", timing.header()))
     return wire
+
+
+def predicted(answer: Mapping[str, Any], timing: Timing) -> Wire:
+    """Return a typed result in JSON, with the model's digest and the times."""
+    info, body = timing.info, json_text.write(answer)
+    assert info is not None
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), (DIGEST_HEADER, info.digest)]
+    return timed(Wire(200, headers, [body], timing), timing)
 
 
 def error_wire(status: int, words: str, retry_after_s: float | None = None, timing: Timing | None = None) -> Wire:

@@ -30,10 +30,9 @@ from deploy.server.processes.peers import Peers
 from deploy.server.protocol.over_http import DIGEST_HEADER
 from deploy.server.rest import openapi, page
 from deploy.server.rest.control import control_routes, forbidden_routes, metrics_routes
+from deploy.server.rest.declined import declined_routes
 from deploy.server.rest.kit import application, dataplane_of, json_response, target_of, wire_response
 from deploy.server.rest.openapi import Shown
-from deploy.server.rest.payloads import Payload
-from deploy.server.statistics import Timing
 
 __all__ = ["MAX_BODY", "create_app"]
 
@@ -63,6 +62,7 @@ def create_app(
 
     routes = [
         *_routes(),
+        *declined_routes(),
         *(control_routes() if control else forbidden_routes()),
         *(metrics_routes() if metrics else ()),
     ]
@@ -147,22 +147,18 @@ async def _predict(request: Request) -> Response:
     dataplane = dataplane_of(request)
     name, version = request.path_params.get("name"), request.path_params.get("version")
     dataplane.model(name, version)  # before the body is read
-    payload, timing = await _payload(request), Timing()
+    headers = {key: ", ".join(request.headers.getlist(key)) for key in request.headers}
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
+        body = await request.body()
+    else:
+        encoding = headers.get("content-encoding", "")
+        if encoding.lower() not in ("", "identity"):
+            raise MediaTypeError(f"Content-Encoding {encoding[:40]!r}: not supported for forms; send it uncompressed")
+        body = await _form_file(request)
+    wire = await dataplane.predict_wire(name, version, headers, body)
     if front := request.scope.get("extensions", {}).get(EXTENSION):
-        front["request"].timing = timing
-    answer, _ = await dataplane.predict(payload, name, version, timing)
-    digest = timing.info.digest if timing.info else ""
-    return json_response(answer, headers={DIGEST_HEADER: digest, "Server-Timing": timing.header()})
-
-
-async def _payload(request: Request) -> Payload:
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    encoding = request.headers.get("content-encoding", "")
-    if content_type != "multipart/form-data":  # a picture is known by its bytes, whatever its header says
-        return Payload(await request.body(), content_type == "application/json", encoding)
-    if encoding.lower() not in ("", "identity"):
-        raise MediaTypeError(f"Content-Encoding {encoding[:40]!r}: not supported for forms; send it uncompressed")
-    return Payload(await _form_file(request))
+        front["request"].timing = wire.timing
+    return wire_response(wire)
 
 
 async def _form_file(request: Request) -> bytes:

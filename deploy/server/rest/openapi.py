@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deploy.bundle import TensorSpec
+from deploy.inputs import InputKind, input_kind
 from deploy.predictor import Info
 from deploy.server.protocol.messages import DATATYPES
 
@@ -52,7 +53,7 @@ def document(dataplane: "DataPlane", shown: Shown | None = None) -> Schema:
         "info": {
             "title": "onnxway",
             "version": dataplane.metadata()["version"],
-            "description": "Open Inference Protocol v2, and pictures as they are.",
+            "description": "Open Inference Protocol v2, and pictures, texts or series as they are.",
         },
         "paths": _server_paths() | _all_models(infos, dataplane.bounds.rows),
         "components": {"schemas": {"Error": _fields({"error": _STRING})}},
@@ -157,22 +158,39 @@ _ALL = (400, 404, 413, 415, 500, 503, 504)
 
 
 def _predict(info: Info) -> Schema:
-    spec = info.input.tensors[0]
-    natural: Schema = {"type": "array", "description": "nested as the tensor is, with or without its first axis"}
-    if info.input.kind == "image":
-        natural = {"anyOf": [natural, {"type": "string", "contentEncoding": "base64", "description": "a file"}]}
-    form = {"type": "object", "properties": {"file": {"type": "string", "contentMediaType": "image/*"}}}
+    spec, kind = info.input.tensors[0], input_kind(info.input)
+    natural = _natural(kind)
     body = _json_body({"anyOf": [natural, _fields({spec.name: natural})]})
     if len(info.input.tensors) > 1:
         body = _json_body(_fields(dict.fromkeys((tensor.name for tensor in info.input.tensors), natural)))
-    body["content"] |= {
-        "application/octet-stream": {"schema": {"description": "the bytes of a picture's file"}},
-        "multipart/form-data": {"schema": form},
-    }
+    body["content"] |= _files(kind)
     response = _fields({"model_name": {"const": info.name}, "model_version": _STRING})
     operation = _operation("A decision for what an application holds", response, *_ALL, body=body)
     operation["requestBody"]["required"] = True
     return operation
+
+
+def _natural(kind: InputKind) -> Schema:
+    """Return the JSON forms of one input, or of a batch."""
+    numbers: Schema = {"type": "array", "description": "nested as the tensor is, with or without its first axis"}
+    if kind.texts:
+        texts = {"type": "array", "items": _STRING, "description": "a batch"}
+        return {"anyOf": [{"type": "string", "description": "a text"}, texts, numbers]}
+    if kind.file:
+        return {"anyOf": [numbers, {"type": "string", "contentEncoding": "base64", "description": kind.file}]}
+    return numbers
+
+
+def _files(kind: InputKind) -> Schema:
+    """Return the bodies that hold a file, by Content-Type: it is known by its bytes, whatever its header says."""
+    if not kind.file:
+        return {}
+    form = {"type": "object", "properties": {"file": {"type": "string", "contentMediaType": kind.media[0]}}}
+    plain = {media: {"schema": {"description": kind.file}} for media in kind.media if "*" not in media}
+    return plain | {
+        "application/octet-stream": {"schema": {"description": kind.file}},
+        "multipart/form-data": {"schema": form},
+    }
 
 
 def _tensor(spec: TensorSpec, max_rows: int) -> Schema:

@@ -17,6 +17,7 @@ from deploy.errors import ForbiddenError, NotFoundError, NotReadyError, OnnxwayE
 from deploy.server.dataplane import INTERNAL, DataPlane
 from deploy.server.models import Served
 from deploy.server.ops.access import FORBIDDEN, ApiKeys
+from deploy.server.protocol.declined import declined
 from deploy.server.protocol.over_http import DIGEST_HEADER, retry_after
 from deploy.server.rpc import conversion
 from deploy.server.rpc.access import KeyInterceptor
@@ -215,8 +216,16 @@ _UNARY = (
 )
 
 
+_DECLINED = {
+    **{f"SystemSharedMemory{verb}": "shared memory" for verb in ("Status", "Register", "Unregister")},
+    **{f"CudaSharedMemory{verb}": "shared memory" for verb in ("Status", "Register", "Unregister")},
+    "TraceSetting": "tracing",
+    "LogSettings": "logging",
+}
+
+
 def _handlers(service: _Service) -> grpc.GenericRpcHandler:
-    methods: dict[str, grpc.RpcMethodHandler] = {}
+    methods = {name: grpc.unary_unary_rpc_method_handler(_declining(what)) for name, what in _DECLINED.items()}
     for name in _UNARY:
         method = getattr(service, "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_"))
         response = message(f"{name}Response")
@@ -249,6 +258,13 @@ def _answering(
             await _abort(context, error)
 
     return answer
+
+
+def _declining(what: str) -> Callable[[Any, Context], Awaitable[Any]]:
+    async def decline(_: Any, context: Context) -> Any:
+        await _abort(context, declined(what))
+
+    return decline
 
 
 def _inferring(service: _Service) -> Callable[[Any, Context], Awaitable[Any]]:

@@ -91,6 +91,30 @@ def lenet5_mnist() -> Recipe:
     )
 
 
+def resnet_mnist() -> Recipe:
+    """A small residual net on MNIST, with pictures turned, shifted and scaled a little.
+
+    pipeline run resnet_mnist
+    """
+    return Recipe(
+        name="resnet_mnist",
+        data=use("mnist"),
+        input=use("image", height=28, width=28, mean=(0.1307,), std=(0.3081,)),
+        model=use("resnet_small"),
+        task=use("classify", rotate_deg=12.0, translate=0.08, scale=0.1, label_smoothing=0.05),
+        train=TrainConfig(
+            epochs=8,
+            batch_size=128,
+            lr=4e-3,
+            weight_decay=0.02,
+            schedule="onecycle",
+            warmup=0.2,
+            select="last",
+            threads=1,
+        ),
+    )
+
+
 def image_folder() -> Recipe:
     """A small residual net on any folder of pictures, one sub-folder a class.
 

@@ -71,7 +71,10 @@ def address(colours: Path, shelf: Path) -> Iterator[Address]:
     async def serve() -> None:
         dataplane = DataPlane(workers=2, repository=Repository(shelf, opened))
         dataplane.add(opened(colours))
-        front, grpc = Front(dataplane.infer_wire, create_app(dataplane)), GrpcServer(dataplane, port=0)
+        front, grpc = (
+            Front(dataplane.infer_wire, create_app(dataplane), predict=dataplane.predict_wire),
+            GrpcServer(dataplane, port=0),
+        )
         with socket.create_server(("127.0.0.1", 0)) as listener:
             await front.start(listener)
             await grpc.start()

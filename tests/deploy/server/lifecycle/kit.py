@@ -267,7 +267,7 @@ def serving(
         shelf = Repository(repository, load) if repository else None
         dataplane = DataPlane(workers=2, scheduler=Predictor.warm_up, repository=shelf)
         lifecycle = Lifecycle(dataplane, load, places, watch_s=watch_s, repository=repository)
-        front = Front(dataplane.infer_wire, create_app(dataplane))
+        front = Front(dataplane.infer_wire, create_app(dataplane), predict=dataplane.predict_wire)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             await front.start(listener)
             host = f"127.0.0.1:{listener.getsockname()[1]}"

@@ -1,0 +1,69 @@
+"""The classic CNNs of pictures, one small real recipe each, on hand signs of emoji (see `stages/data/hand_signs.py`).
+
+Five drawings of each of 43 signs are few for networks of millions of weights that start at random, and the test is on
+another vendor's drawings: these recipes show that each network trains, exports and verifies, not what it can do. Each
+docstring gives command, time on one core, and result. On a folder of your own: `pipeline run image_folder --set
+data.path=FOLDER --set model=vgg`, and `--set model.weights=imagenet` where there is a network to fetch them by.
+"""
+
+from stages.recipe import Component, Recipe, TrainConfig, use
+
+
+def alexnet_emoji() -> Recipe:
+    """AlexNet, with convolutions in two groups and dropout, on hand signs.
+
+    pipeline run alexnet_emoji
+    """
+    return _emoji("alexnet_emoji", use("alexnet", groups=2), side=64, lr=3e-4, epochs=40)
+
+
+def vgg_emoji() -> Recipe:
+    """VGG of 11 layers with batch norm on hand signs.
+
+    pipeline run vgg_emoji
+    """
+    return _emoji("vgg_emoji", use("vgg", depth=11, batch_norm=True), side=32, lr=5e-4, epochs=30)
+
+
+def googlenet_emoji() -> Recipe:
+    """GoogLeNet with its two auxiliary losses in training, and without them in the exported graph, on hand signs.
+
+    pipeline run googlenet_emoji
+    """
+    return _emoji("googlenet_emoji", use("googlenet"), side=64, lr=1e-3, epochs=30)
+
+
+def inception_v3_emoji() -> Recipe:
+    """Inception v3 with its auxiliary loss in training on hand signs.
+
+    pipeline run inception_v3_emoji
+    """
+    return _emoji("inception_v3_emoji", use("inception_v3"), side=75, lr=1e-3, epochs=20)
+
+
+def densenet_emoji() -> Recipe:
+    """DenseNet-BC of 40 layers on hand signs.
+
+    pipeline run densenet_emoji
+    """
+    return _emoji("densenet_emoji", use("densenet_bc"), side=32, lr=3e-3, epochs=30)
+
+
+def _emoji(name: str, model: Component, *, side: int, lr: float, epochs: int) -> Recipe:
+    return Recipe(
+        name=name,
+        data=use("hand_signs"),
+        input=use("image", height=side, width=side, mean=(0.83,), std=(0.25,)),
+        model=model,
+        task=use("classify", rotate_deg=10.0, translate=0.1, scale=0.15, label_smoothing=0.1),
+        train=TrainConfig(
+            epochs=epochs,
+            batch_size=32,
+            lr=lr,
+            weight_decay=0.02,
+            schedule="onecycle",
+            warmup=0.2,
+            select="last",
+            threads=1,
+        ),
+    )

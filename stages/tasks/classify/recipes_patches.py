@@ -1,0 +1,102 @@
+"""Recipes for spectra, volumes, gestures and plates. Each docstring gives command, time on one core, and result."""
+
+from stages.recipe import Recipe, TrainConfig, use
+
+
+def spectral_landsat() -> Recipe:
+    """A small 3D-2D CNN on Landsat patches: six kinds of soil and crop, from four bands of 3 x 3 px.
+
+    pipeline run spectral_landsat
+    """
+    return Recipe(
+        name="spectral_landsat",
+        data=use("landsat"),
+        input=use("spectral", mean=(0.272, 0.328, 0.389, 0.324), std=(0.053, 0.089, 0.065, 0.074)),
+        model=use("hybridsn"),
+        task=use("classify"),
+        train=TrainConfig(
+            epochs=40,
+            batch_size=64,
+            lr=2e-3,
+            weight_decay=0.02,
+            schedule="onecycle",
+            warmup=0.2,
+            precision="fp32",
+            threads=1,
+        ),
+    )
+
+
+def gesture_emoji() -> Recipe:
+    """Which of 43 hand signs an emoji shows: trained on one vendor's drawings, tested on another's.
+
+    pipeline run gesture_emoji
+    """
+    return Recipe(
+        name="gesture_emoji",
+        data=use("hand_signs"),
+        input=use("image", height=32, width=32, mean=(0.83,), std=(0.25,)),
+        model=use("resnet_small"),
+        task=use("classify", rotate_deg=15.0, translate=0.12, scale=0.2, label_smoothing=0.1, erase=0.2),
+        train=TrainConfig(
+            epochs=150,
+            batch_size=43,
+            lr=3e-3,
+            weight_decay=0.05,
+            schedule="onecycle",
+            warmup=0.2,
+            select="last",
+            precision="fp32",
+            channels_last=True,
+            threads=1,
+        ),
+    )
+
+
+def plate_characters() -> Recipe:
+    """Which of the 65 characters of Chinese licence plates: tested on fonts that training has not seen.
+
+    pipeline run plate_characters
+    """
+    return Recipe(
+        name="plate_characters",
+        data=use("plate_characters"),
+        input=use("image", height=32, width=32, mean=(0.5,), std=(0.25,)),
+        model=use("resnet_small"),
+        task=use("classify", label_smoothing=0.05, rotate_deg=8.0, translate=0.08, scale=0.1),
+        train=TrainConfig(
+            epochs=8,
+            batch_size=64,
+            lr=3e-3,
+            weight_decay=0.03,
+            schedule="onecycle",
+            warmup=0.2,
+            select="last",
+            channels_last=True,
+            threads=1,
+        ),
+    )
+
+
+def resnet3d_lobes() -> Recipe:
+    """Which lobe of the brain a cube of 48 mm is from: trained on one brain, tested on another.
+
+    pipeline run resnet3d_lobes
+    """
+    return Recipe(
+        name="resnet3d_lobes",
+        data=use("brain_lobes"),
+        input=use("volume", depth=16, height=16, width=16, mean=(0.43,), std=(0.23,)),
+        model=use("resnet3d", width=8),
+        task=use("classify", label_smoothing=0.1),
+        train=TrainConfig(
+            epochs=8,
+            batch_size=32,
+            lr=3e-3,
+            weight_decay=0.03,
+            schedule="onecycle",
+            warmup=0.2,
+            select="last",
+            threads=1,
+        ),
+    )

@@ -1,0 +1,53 @@
+"""Recipes for texts. Each docstring gives command, time on one core, and result."""
+
+from stages.recipe import Recipe, TrainConfig, replace, use
+
+
+def textcnn_reviews() -> Recipe:
+    """Kim's CNN on English film reviews: fresh or rotten, by words drawn at random at the start (CNN-rand).
+
+    pipeline run textcnn_reviews
+    """
+    return Recipe(
+        name="textcnn_reviews",
+        data=use("reviews"),
+        input=use("text", unit="word", size=16384),
+        model=use("textcnn", embedding_dropout=0.3, word_dropout=0.1),
+        task=use("classify", label_smoothing=0.1),
+        train=TrainConfig(
+            epochs=6,
+            batch_size=64,
+            lr=2e-3,
+            weight_decay=0.05,
+            schedule="onecycle",
+            warmup=0.2,
+            precision="fp32",
+            threads=1,
+        ),
+    )
+
+
+def lstm_reviews() -> Recipe:
+    """A bidirectional LSTM on the same reviews, to compare with `textcnn_reviews`.
+
+    pipeline run lstm_reviews
+    """
+    return replace(
+        textcnn_reviews(),
+        name="lstm_reviews",
+        model=use("lstm", embedding_dropout=0.3, word_dropout=0.1),
+    )
+
+
+def textcnn_reviews_zh() -> Recipe:
+    """Kim's CNN on Chinese reviews, by characters: negative or positive.
+
+    pipeline run textcnn_reviews_zh
+    """
+    return replace(
+        textcnn_reviews(),
+        name="textcnn_reviews_zh",
+        data=use("reviews_zh", longest=128),
+        input=use("text", size=4000),
+        train={"epochs": 5},
+    )

@@ -1,0 +1,46 @@
+"""Every model exports through the project's own export, for any batch and any free length, and answers as in torch."""
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from stages import discover
+from stages.export import convert
+from tests.stages.models.cases import Case, case
+
+DEEP = ("densenet121", "inception_v3", "mobilenet_v3_large", "r3d_18", "resnet34", "resnet50")  # 15 to 30 s each
+QUICK = [name for name in discover.found("models") if name not in DEEP]
+
+
+def agree(of: Case) -> None:
+    net = of.build().eval()
+    program = convert.export(net, of.signature, ["features"], 20)
+    proto = program.model_proto
+    assert [(entry.domain, entry.version) for entry in proto.opset_import] == [("", 20)]
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    for rows, free in ((1, 9), (5, 64)):
+        batch = of.inputs(rows, free)
+        if of.tokens:
+            batch[0, free // 2 :] = 0
+        with torch.inference_mode():
+            expected = net(batch).numpy()
+        found = session.run(None, {"x": batch.numpy()})[0]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_exported_answers_are_those_of_torch(name: str) -> None:
+    agree(case(name))
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("name", DEEP)
+def test_exported_answers_of_deep_nets_are_those_of_torch(name: str) -> None:
+    agree(case(name))
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("name", ["alexnet", "googlenet", "mobilenet_v3_small", "resnet18", "vgg"])
+def test_exported_answers_for_larger_pictures_are_those_of_torch(name: str) -> None:
+    agree(Case(name, (3, 80, 96), tokens=False))
