@@ -103,16 +103,16 @@ class Reader:
         return Answers(task, outputs, dataset.test.targets, test_sha256)
 
     def _dataset(self, trained: TrainResult) -> tuple[Dataset, str]:
-        for component, dataset, test_sha256 in self._data:
-            if component == trained.recipe.data:
-                break
-        else:
-            try:
-                dataset = read_data(trained.recipe, self.data_root)
-            except OnnxwayError as error:
-                raise NoAnswersError(f"its data cannot be read ({error})") from None
-            test_sha256 = digest(dataset.test)
-            self._data.append((trained.recipe.data, dataset, test_sha256))
+        kept = [(dataset, sha256) for component, dataset, sha256 in self._data if component == trained.recipe.data]
+        dataset, test_sha256 = kept[0] if kept else self._read(trained)
         if dataset.info.digest != trained.data.digest:
             raise NoAnswersError("its data has changed since")
         return dataset, test_sha256
+
+    def _read(self, trained: TrainResult) -> tuple[Dataset, str]:
+        try:
+            dataset = read_data(trained.recipe, self.data_root)
+        except OnnxwayError as error:
+            raise NoAnswersError(f"its data cannot be read ({error})") from None
+        self._data.append((trained.recipe.data, dataset, digest(dataset.test)))
+        return self._data[-1][1:]

@@ -36,7 +36,7 @@ class Run:
     @property
     def metrics(self) -> dict[str, float]:
         """Figures on the test split: those of the file on disk, once it is verified."""
-        return (self.verified and self.verified.metrics) or self.trained.metrics
+        return self.trained.metrics | (self.verified.metrics if self.verified else {})
 
 
 def read(references: Sequence[str], runs: Path, data_root: Path) -> list[Run]:
@@ -158,7 +158,7 @@ def _against_first(runs: Sequence[Run]) -> Table:
         f"The same test rows, decided rightly by one of both only; the difference in accuracy to {first.letter} with "
         "its interval, and McNemar's exact p: how likely so uneven a split is when both are right equally often."
     )
-    head = ("", f"only {first.letter} right", "only it right", "difference", "95 % interval", "p")
+    head = ("", f"only {first.letter} right", "only it right", "difference", "95 % interval", "p", "")
     return Table(f"Against {first.letter}", caption, head, tuple(_paired(first, run) for run in others), numbers=True)
 
 
@@ -166,7 +166,7 @@ def _paired(first: Run, other: Run) -> tuple[str, ...]:
     try:
         found = pair(_spoken(first), _spoken(other))
     except NoAnswersError as error:
-        return (f"{other.letter}: not compared: {error}", *[""] * 5)
+        return other.letter, *[_NONE] * 5, str(error)
     low, high = found.interval
     interval = f"{low:+.2%} to {high:+.2%}"
     return (
@@ -176,6 +176,7 @@ def _paired(first: Run, other: Run) -> tuple[str, ...]:
         f"{found.difference:+.2%}",
         interval,
         f"{found.p:.2g}",
+        "",
     )
 
 

@@ -48,6 +48,8 @@ def assemble(
 
         tls = server_context(options.tls_cert, options.tls_key)
     keys = ApiKeys(options.api_keys) if options.api_keys is not None else None
+    if keys is not None:
+        dataplane.pages.append(keys.show)
     tracer = tracing.tracer()
     observers: list[Observer] = [tracing.HttpTrace(tracer)] if tracer is not None else []
     front = Front(

@@ -26,6 +26,7 @@ from deploy.server.wire import Wire
 
 if TYPE_CHECKING:
     from deploy.batcher import Batcher
+    from deploy.server.ops.exposition import Page
 
 T = TypeVar("T")
 
@@ -58,6 +59,8 @@ class DataPlane:
     max_rows      rows of one request
     repository    where `load` finds models; without one they are what `add` was given
     scheduler     makes a batcher for each model that comes without one
+
+    `pages` write what others than models have counted on the page of metrics.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class DataPlane:
         self.models = Models()
         self.shadows: dict[str, list[Shadow]] = {}
         self.loading = False
+        self.pages: list[Callable[[Page], None]] = []
         self._repository = repository
         self._scheduler = scheduler
         self._threads = ThreadPoolExecutor(workers or usable_cores(), thread_name_prefix="onnxway")

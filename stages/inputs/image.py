@@ -49,6 +49,11 @@ class ImagePreprocess(nn.Module):
         pixels = self.resize(image_NHWC)
         return (pixels / 255 - self.mean) / self.std  # type: ignore[operator]
 
+    def resized(self, image_NHWC: torch.Tensor) -> torch.Tensor:  # noqa: N803
+        """Return uint8 (N, height, width, C): pictures of the network's own size, for training."""
+        pixels = self.resize(image_NHWC).round().clamp(0, 255).to(torch.uint8)
+        return pixels.permute(0, 2, 3, 1).contiguous()
+
     def resize(self, image_NHWC: torch.Tensor) -> torch.Tensor:  # noqa: N803
         """Return float pixels (N, C, height, width), still in [0, 255]."""
         pixels = image_NHWC.permute(0, 3, 1, 2).to(self.mean.dtype)  # type: ignore[arg-type]

@@ -1,14 +1,16 @@
 """Series: float32 (N, channels, length) of any length, brought to one scale inside the graph."""
 
+from collections.abc import Iterator
 from typing import cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from deploy.bundle import Signature, TensorSpec
 from deploy.errors import UsageError
-from stages.dataset import DataInfo
+from stages.dataset import Array, DataInfo
 from stages.inputs.options import by_channel
 
 _LEAST = 1e-5  # deviation of a series whose largest value is 1; below, there are roundings only
@@ -64,6 +66,21 @@ class SeriesPreprocess(nn.Module):
             values = values - values.mean(2, keepdim=True)
             values = values / values.square().mean(2, keepdim=True).sqrt().clamp(min=_LEAST)
         return (values - self.mean) / self.std  # type: ignore[operator]
+
+    def cases(self, like: Array) -> Iterator[tuple[str, Array]]:
+        """Yield series at the edges of what a series may be."""
+        yield "constant", np.full_like(like[:1], 7.3)
+        yield "constant, but for the last", np.concatenate([np.ones_like(like[:1, :, :-1]), like[:1, :, -1:]], axis=2)
+        for length in (2, 3, 7):
+            yield f"length {length}", like[:2, :, :length]
+        yield "upside down", -like[:4]
+        if self.znorm:  # else there is no telling what a network makes of them
+            yield "huge", like[:4] * np.float32(1e30)
+            yield "tiny", like[:4] * np.float32(1e-30)
+
+    def resized(self, series_NCT: torch.Tensor) -> torch.Tensor:  # noqa: N803
+        """Return float32 (N, C, length): series of the network's own length, for training."""
+        return self.resize(series_NCT).float()
 
     def resize(self, series_NCT: torch.Tensor) -> torch.Tensor:  # noqa: N803
         """Return series (N, C, length) in the dtype of the graph, not yet normalised."""

@@ -1,18 +1,32 @@
 """Text: int32 (N, length) Unicode code points, looked up inside the graph, by characters or by words."""
 
+from collections.abc import Iterator
 from typing import Literal, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from deploy.bundle import Signature, TensorSpec
 from deploy.errors import UsageError
-from stages.dataset import DataInfo
+from deploy.inputs import encode_text
+from stages.dataset import Array, DataInfo
 from stages.inputs.codepoints import CODE_POINTS, LETTER, MARK, CodePointTable, kinds, lower, spread
 
 PADDING, UNKNOWN, FIRST = 0, 1, 2
 """Token ids: of no token, of one that is not known, and of the first that is."""
+
+_CASES = {
+    "one character": "a",
+    "blanks": " \t\n  ",
+    "unknown characters": "\ue000" * 20,
+    "one long word": "x" * 300,
+    "many short words": "a " * 200,
+    "capitals and marks": "WHAT?! 'tis... (ÄÖÜ) 100 %",
+    "several scripts": "поэзия 诗 シ ποίηση कविता \U0001f600",
+}
+_PADDINGS = (1, 30)
 
 _WORDS = 2**15
 _PRIME = 2**31 - 1
@@ -75,6 +89,18 @@ class _Text(nn.Module):
     def tokens(self, points: torch.Tensor) -> torch.Tensor:
         """Return token ids (N, L) of code points."""
         raise NotImplementedError
+
+    def cases(self, like: Array) -> Iterator[tuple[str, Array]]:
+        """Yield texts at the edges of what a text may be."""
+        yield "no text", encode_text([""], length=like.shape[1])
+        for words, sample in _CASES.items():
+            yield words, encode_text([sample])
+        yield "texts one after the other", np.concatenate([row[row != PADDING] for row in like])[None]
+
+    def restated(self, like: Array) -> Iterator[tuple[str, Array]]:
+        """Yield the same texts with more padding."""
+        for more in _PADDINGS:
+            yield f"{more} more padding", np.pad(like, ((0, 0), (0, more)))
 
 
 class Characters(_Text):

@@ -56,7 +56,8 @@ class VolumePreprocess(nn.Module):
         self.signature = Signature("volume", (TensorSpec("volume", dtype, shape, values, "voxel value"),))
         self.preprocessed_shape = (channels or 1, *sizes)
         self.own = dict(zip(_AXES, sizes, strict=True))
-        self.largest = 255.0 if dtype == "uint8" else 1.0
+        self.whole = dtype == "uint8"
+        self.largest = 255.0 if self.whole else 1.0
         self.with_channels = channels is not None
         mean, std = scale
         self.register_buffer("mean", mean.view(1, -1, 1, 1, 1), persistent=False)
@@ -65,6 +66,12 @@ class VolumePreprocess(nn.Module):
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         """Return the network's input; accepts float voxels too, as augmentation makes them."""
         return (self.resize(volume) / self.largest - self.mean) / self.std  # type: ignore[operator]
+
+    def resized(self, volume: torch.Tensor) -> torch.Tensor:
+        """Return volumes of the network's own size in their raw form, for training."""
+        voxels = self.resize(volume)
+        voxels = voxels.round().clamp(0, self.largest).to(torch.uint8) if self.whole else voxels.float()
+        return (voxels.permute(0, 2, 3, 4, 1) if self.with_channels else voxels[:, 0]).contiguous()
 
     def resize(self, volume: torch.Tensor) -> torch.Tensor:
         """Return voxels (N, C, depth, height, width) in the dtype of the graph, not yet scaled."""

@@ -8,7 +8,7 @@ import numpy as np
 from deploy.errors import OnnxwayError
 from deploy.passport import Passport
 from deploy.samples import ROW, Sample
-from stages.verify.cases import edges
+from stages.verify.cases import all_edges
 from stages.verify.material import Material
 from stages.verify.reference import Feeds, Outputs, Reference
 from stages.verify.session import open_model
@@ -45,7 +45,7 @@ def _chosen(
 ) -> Iterator[tuple[Feeds, str]]:
     for number in np.unique(np.linspace(0, material.size - 1, rows).astype(int)):
         yield material.row(number), f"{ROW}: {number} of {material.source}"
-    for title, feeds in edges(reference.input, material.row(0)):
+    for title, feeds in all_edges(reference, material.row(0)):
         yield feeds, f"edge: {title}"
     for sample in worst:
         yield sample.inputs, sample.note

@@ -128,12 +128,12 @@ class Streamed:
 
 
 class Samples(Dataset[Batch]):
-    """A split by row: decoded and, where the input has `resize`, brought to the network's size as uint8 (H, W, C)."""
+    """A split by row: decoded and, where the input has a size of its own, `resized` to that, in the raw form."""
 
     def __init__(self, split: Split, pre: nn.Module) -> None:
         self.inputs, self.targets = split.inputs, _tensor(split.targets)
         self.pre = copy.deepcopy(pre).cpu()
-        self.resizes = hasattr(pre, "resize")
+        self.resizes = bool(getattr(pre, "own", {}))
         if not self.resizes and not isinstance(split.inputs, np.ndarray):
             raise TrainingError(
                 f"the samples have several shapes and input {type(pre).__name__} has no `resize` to bring them to one; "
@@ -147,8 +147,7 @@ class Samples(Dataset[Batch]):
     def __getitem__(self, row: int) -> Batch:
         sample = _tensor(self.inputs[row])
         if self.resizes:
-            pixels = cast(Any, self.pre).resize(sample[None])[0]
-            sample = pixels.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()
+            sample = cast(Any, self.pre).resized(sample[None])[0]
         return sample, self.targets[row]
 
 
@@ -161,7 +160,7 @@ def load(
         return Resident(_tensor(split.inputs).to(device), _tensor(split.targets).to(device), order)
     samples = Samples(split, pre)
     streamed = Streamed(samples, order, config.workers, device)
-    if samples.resizes and len(split) * int(np.prod(cast(Any, pre).preprocessed_shape)) <= limit:
+    if samples.resizes and len(split) * samples[0][0].nbytes <= limit:
         observer.say(f"resizing {len(split):,} training samples once, into memory")
         return _collected(streamed, order)
     observer.say(f"streaming {len(split):,} training samples: more than train.memory_mb={config.memory_mb} holds")

@@ -1,5 +1,7 @@
 """The processes of one training, started by `torchrun`: what they share, and what they do when one of them ends."""
 
+import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -103,7 +105,10 @@ def joined(ranks: Ranks, place: torch.device) -> Iterator[Group]:
     backend = "cpu:gloo,cuda:nccl" if device else "gloo"
     dist.init_process_group(backend, timeout=_PATIENCE, device_id=device)
     try:
-        yield Group(ranks)
+        with warnings.catch_warnings():
+            # A convolution of one channel has the same memory by two names of its strides.
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+            yield Group(ranks)
     except dist.DistError as error:
         raise _ended(ranks, error) from None
     except RuntimeError as error:
@@ -120,7 +125,8 @@ def _is_of_an_exchange(error: RuntimeError) -> bool:
 
 
 def _ended(ranks: Ranks, error: RuntimeError) -> TrainingError:
+    reason = re.sub(r"^\[.*?\] ", "", str(error)).partition("\n")[0].partition(". ")[0]  # without the source's line
     return TrainingError(
-        f"process {ranks.rank} of {ranks.size} lost another one ({str(error).partition(chr(10))[0]}); "
-        "that one says why it ended; run the same command to go on from the last checkpoint"
+        f"process {ranks.rank} of {ranks.size} lost another one ({reason}); that one says why it ended; "
+        "run the same command to go on from the last checkpoint"
     )

@@ -13,6 +13,7 @@ from deploy import files
 from stages.dataset import Dataset
 from stages.environment import environment
 from stages.errors import TrainingError
+from stages.fit import require_fit
 from stages.graph import Graph, build
 from stages.observer import Observer
 from stages.ranks import ranks
@@ -83,6 +84,7 @@ class Training:
         self.key = checkpoint.training_key(recipe, dataset.info)
         saved = checkpoint.load(folder, self.key, observer)
         self.graph = group.with_shared_statistics(build(recipe, dataset.info).to(place), place)
+        require_fit(dataset, self.graph.input)
         self.order = batches.Order(recipe.train, len(dataset.train), group.ranks)
         self.batches = batches.load(dataset.train, self.graph.pre, recipe.train, self.order, place, observer)
         self.config = self._resolved(recipe.train, saved)
@@ -156,10 +158,11 @@ class Training:
         purpose = f"/{self.group.ranks.rank}" if self.group.ranks.rank else ""
         torch.manual_seed(batches.derived_seed(self.config.seed, f"dropout{purpose}", self.step))
         self.generator.manual_seed(batches.derived_seed(self.config.seed, f"augment{purpose}", self.step))
-        rows = len(targets)
+        share = self.order.share(self.step)
+        rows = len(targets) if share else 0
         raw, targets = self.graph.task.augment(raw, targets, self.generator)
         self.schedule.apply(self.step, self.advance.optimizer)
-        loss = self.advance(raw, targets, self.order.share(self.step))
+        loss = self.advance(raw, targets, share)
         if self.average:
             self.average.update(self.step)
         self.losses.add(self.step, rows, loss)

@@ -1,6 +1,7 @@
 """Inputs at the edges of what they may be: where graphs break that answer well on real data."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -8,11 +9,19 @@ import numpy as np
 from deploy.bundle import Signature, TensorSpec
 from stages.dataset import Array
 from stages.verify.material import head, repeated
-from stages.verify.reference import Feeds
+from stages.verify.reference import Feeds, Particular, Reference
 
 _WIDE = 1500
+_MOST = 2**22  # values in a batch of wide rows
 _PRIME = 127
 _SIZES = ((37, 53), (64, 31), (127, 127))
+
+
+def all_edges(reference: Reference, like: Feeds) -> Iterator[tuple[str, Feeds]]:
+    """Yield the edges of any tensors, and those of the reference's kind of input."""
+    yield from edges(reference.input, like)
+    if isinstance(reference, Particular):
+        yield from reference.cases(like)
 
 
 def edges(signature: Signature, like: Feeds, seed: int = 0) -> Iterator[tuple[str, Feeds]]:
@@ -44,14 +53,21 @@ def _edges(spec: TensorSpec, like: Array, generator: np.random.Generator) -> Ite
         return
     yield "size 1", random(1, *_sized(shape, dict.fromkeys(free, 1)))
     for axis in free:
-        long = {axis: _WIDE}
-        yield f"{spec.shape[axis + 1]} {_WIDE}", random(1, *_sized(shape, long))
-        places = np.arange(_WIDE) * shape[axis] // _WIDE  # like a row of the data: mere noise may saturate a soft-max
-        yield f"{spec.shape[axis + 1]} {_WIDE}, stretched", np.take(like[:8], places, axis=axis + 1)
-        yield f"{spec.shape[axis + 1]} {_WIDE}, else 1", random(1, *_sized(shape, dict.fromkeys(free, 1) | long))
+        wide = _wide(shape, axis)
+        title = f"{spec.shape[axis + 1]} {wide}"
+        yield title, random(1, *_sized(shape, {axis: wide}))
+        places = np.arange(wide) * shape[axis] // wide  # like a row of the data: mere noise may saturate a soft-max
+        rows = max(1, _MOST // (wide * like[0].size // shape[axis]))
+        yield f"{title}, stretched", np.take(like[: min(8, rows)], places, axis=axis + 1)
+        yield f"{title}, else 1", random(1, *_sized(shape, dict.fromkeys(free, 1) | {axis: _WIDE}))
     for sizes in _SIZES:
         chosen = dict(zip(free, itertools.cycle(sizes)))
         yield f"size {' x '.join(map(str, chosen.values()))}", random(2, *_sized(shape, chosen))
+
+
+def _wide(shape: tuple[int, ...], axis: int) -> int:
+    """Return a size that is long, yet no more than memory holds of volumes."""
+    return max(2 * shape[axis], min(_WIDE, _MOST * shape[axis] // max(1, math.prod(shape))))
 
 
 def nasty(signature: Signature, like: Feeds, own: Mapping[str, int]) -> Iterator[tuple[str, Feeds]]:

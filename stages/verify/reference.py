@@ -1,6 +1,6 @@
 """What a model is judged against, and the shapes in which inputs and answers travel."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol, runtime_checkable
 
 from torch import nn
@@ -49,6 +49,17 @@ class Perturbable(Protocol):
 
     def reordered(self, feeds: Feeds, seed: int) -> Outputs:
         """Return the answers as an implementation may round them that adds in another order, by chance."""
+
+
+@runtime_checkable
+class Particular(Protocol):
+    """A reference whose kind of input is known, and with it what is difficult for that kind."""
+
+    def cases(self, like: Feeds) -> Iterator[tuple[str, Feeds]]:
+        """Yield named inputs at the edges of what the kind may be; `like` are test rows."""
+
+    def restated(self, like: Feeds) -> Iterator[tuple[str, Feeds]]:
+        """Yield the same rows in other forms that must be answered alike, each named: texts with more padding."""
 
 
 @runtime_checkable

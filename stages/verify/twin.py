@@ -1,6 +1,7 @@
 """The trained network twice: in float64, taken for the truth, and rounded to what is certified, for the yardstick."""
 
 import copy
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -17,7 +18,10 @@ _CPU = torch.device("cpu")
 
 
 class Twin:
-    """Both forms of one graph, in evaluation mode on the CPU: a `Reference`, `Perturbable` and `Transparent`."""
+    """Both forms of one graph, in evaluation mode on the CPU.
+
+    A `Reference`, `Perturbable`, `Transparent` and `Particular`.
+    """
 
     def __init__(self, graph: Graph) -> None:
         self.task = graph.task
@@ -59,6 +63,20 @@ class Twin:
         """Return outputs by name as another order of adding may round them."""
         with reordered(self.precision, seed):
             return self._run(self.single, feeds)
+
+    def cases(self, like: Feeds) -> Iterator[tuple[str, Feeds]]:
+        """Yield the edges that the input module names."""
+        return self._asked("cases", like)
+
+    def restated(self, like: Feeds) -> Iterator[tuple[str, Feeds]]:
+        """Yield the other forms of the same rows that the input module names."""
+        return self._asked("restated", like)
+
+    def _asked(self, method: str, like: Feeds) -> Iterator[tuple[str, Feeds]]:
+        (spec,) = self.input.tensors
+        ask = getattr(self.single.pre, method, None)
+        for name, array in ask(like[spec.name]) if ask else ():
+            yield name, {spec.name: array}
 
     def decide(self, outputs: Outputs) -> tuple[Array, Array]:
         """Return what the task decides, and its margins."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -40,13 +41,21 @@ def shortened(dataset: Dataset) -> Dataset:
     return Dataset(info, **parts)
 
 
+def small_data(recipe: Recipe, root: Path) -> list[str]:
+    """What a recipe's data must be told to be found, and to be small."""
+    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"  # they have no Chinese characters
+    return {
+        "image_folder": [f"data.path={root / 'pictures'}"],
+        "mnist": ["data.validation=0" if recipe.train.batch_size == 3 else "data.validation=50"],
+        "plate_characters": [f"data.fonts={fonts}", "data.characters=AB", "data.train_per_class=32"],
+        "brain_lobes": ["data.train_per_lobe=20", "data.test_per_lobe=8"],
+    }.get(recipe.data.name, [])
+
+
 @pytest.fixture(scope="module", params=discover.found("recipes"))
 def walk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, generated_data: Path) -> Walk:
     recipe = discover.recipe(request.param)
-    if recipe.data.name == "image_folder":
-        recipe = settings.apply(recipe, [f"data.path={generated_data / 'pictures'}"])
-    if recipe.data.name == "mnist":
-        recipe = settings.apply(recipe, ["data.validation=0" if recipe.train.batch_size == 3 else "data.validation=50"])
+    recipe = settings.apply(recipe, small_data(recipe, generated_data))
     short = ["train.epochs=1", f"train.batch_size={ROWS['train']}", "train.device=cpu"]
     recipe = settings.apply(recipe, [*short, "verify.witness=8", "verify.budget_s=2"])
     dataset = shortened(discover.call("data", recipe.data, generated_data))

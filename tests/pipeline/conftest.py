@@ -88,11 +88,15 @@ def invoke(workplace: Path) -> Invoke:
 
 @dataclass
 class Fakes:
-    """Which stages were made, and what happens in them: `before["export"] = f` calls f in that stage."""
+    """Which stages were made, and what happens in them: `before["export"] = f` calls f in that stage.
+
+    `score` gives the validation accuracy of a recipe, or raises.
+    """
 
     made: list[str] = field(default_factory=list)
     before: dict[str, Callable[[Path], object]] = field(default_factory=dict)
     verdict: bool = True
+    score: Callable[[Recipe], float] = lambda recipe: 0.9
 
     def enter(self, stage: str, out: Path) -> None:
         self.made.append(stage)
@@ -114,7 +118,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
         fakes.enter("train", out)
         weights = b"weights" * recipe.train.epochs
         files.write_bytes(out / "weights.safetensors", weights)
-        epoch = {"epoch": 1.0, "lr": 0.1, "train_loss": 0.5, "seconds": 0.1, "validation_accuracy": 0.9}
+        epoch = {"epoch": 1.0, "lr": 0.1, "train_loss": 0.5, "seconds": 0.1, "validation_accuracy": fakes.score(recipe)}
         observer.metrics({name: value for name, value in epoch.items() if name != "epoch"}, 1)
         made = TrainResult(
             folder=out,

@@ -18,6 +18,7 @@ CONTEXT = click.Context(cli)
 COMMANDS = cli.list_commands(CONTEXT)
 
 SURFACE = {
+    "compare": ["RUN RUN...", "--html", "--runs", "--data-root"],
     "doctor": ["--json", "--runs", "--data-root"],
     "export": ["[REF]", "--set", "--force", "--runs", "--data-root"],
     "init": ["FOLDER_OF_IMAGES", "--out"],
@@ -66,6 +67,7 @@ SURFACE = {
         "--access-log",
         "--log-level",
     ],
+    "sweep": ["RECIPE", "--grid", "--search", "--trials", "--set", "--device", "--runs", "--data-root"],
     "train": ["RECIPE", "--set", "--device", "--force", "--runs", "--data-root"],
     "verify": [
         "[REF]",

@@ -27,8 +27,8 @@ def test_python_env_lists_what_the_extra_installs() -> None:
     assert set(environment["dependencies"]) == wanted
 
 
-def test_there_is_an_entry_for_the_walk_and_for_each_stage() -> None:
-    assert list(PROJECT["entry_points"]) == ["main", *STAGES]
+def test_there_is_an_entry_for_the_walk_for_each_stage_and_for_sweeps() -> None:
+    assert list(PROJECT["entry_points"]) == ["main", *STAGES, "sweep"]
     assert PROJECT["python_env"] == "python_env.yaml"
 
 

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -30,6 +31,7 @@ from deploy.server.models import Served
 
 if TYPE_CHECKING:
     from deploy.batcher import Batcher
+    from deploy.server.ops.exposition import Page, Sample
 
 Load = Callable[[Path], Predictor]
 
@@ -96,7 +98,9 @@ class Lifecycle:
         self._loop: asyncio.AbstractEventLoop
         self._loaded: asyncio.Future[None]
         self._ended: asyncio.Event
+        self._swaps: Counter[tuple[str, str, str]] = Counter()
         dataplane.loading = True
+        dataplane.pages.append(self._show)
 
     async def start(self) -> None:
         """Load everything; the first error of a place that must be there."""
@@ -173,6 +177,7 @@ class Lifecycle:
             self._refuse(place, found, error)
         else:
             place.said = ""
+            self._count(place, "succeeded")
             _log.info("%s", _swapped(place, old, found, time.monotonic() - began))
 
     def _fill(self, place: Place, found: Found) -> None:
@@ -209,13 +214,25 @@ class Lifecycle:
             with suppress(OnnxwayError):
                 if look(place.source).state != found.state:
                     return
+        self._count(place, "refused")
         words = " ".join(str(error).split()) if isinstance(error, OnnxwayError) else repr(error)
         if words != place.said:
             place.said = words
             goes_on = f"{_title(place.info)} goes on" if place.info else "nothing is served from there"
             _log.warning("%s refused, %s: %s", place.role, goes_on, words)
 
+    def _count(self, place: Place, outcome: str) -> None:
+        self._swaps[place.info.name if place.info else "", place.role, outcome] += 1
+
     # On the event loop
+
+    def _show(self, page: "Page") -> None:
+        """Write how often something else was found, and served or refused."""
+        samples: list[Sample] = [
+            ({"model": model, "role": role, "outcome": outcome}, count)
+            for (model, role, outcome), count in sorted(self._swaps.copy().items())
+        ]
+        page.add("onnxway_swaps_total", "counter", "Versions that came while others were served.", samples)
 
     def _on_loop(self, action: Callable[[], None]) -> None:
         """Do something between two requests, and wait for it; raises what it raises."""

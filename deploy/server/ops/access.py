@@ -6,70 +6,68 @@ was right; the token's digest is compared in constant time.
 
 import hashlib
 import hmac
-import logging
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
-from deploy.errors import NotFoundError, OnnxwayError, UsageError
+from deploy.errors import NotFoundError, UsageError
 from deploy.server.http.answer import refusal
 from deploy.server.http.request import Request
+from deploy.server.ops.exposition import Page
+from deploy.server.ops.watched import Watched
 from deploy.server.wire import Wire
 
 SHORTEST = 16
 """Characters that a key or token must have."""
-
-LOOK_S = 1.0
-"""How often a file of keys is looked at for changes."""
 
 WORDS = "no key, or one that is not known here; send it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
 
 FORBIDDEN = "models are loaded and unloaded on the admin port only"
 
 _DIGEST = re.compile(r"sha256:([0-9a-fA-F]{64})")
+_NAMED = re.compile(r"(.*?)\s+#\s*(.*)")
 _HEALTH = re.compile(r"/v2/health/(live|ready)|/v2/models/[^/]+(/versions/[^/]+)?/ready")
-
-_log = logging.getLogger(__name__)
 
 
 class ApiKeys:
     """The keys of a file, read again when it changes: one a line, or `sha256:` and the hex digest of one.
 
-    Empty lines and lines that begin with `#` say nothing. A file that is gone or wrong later changes nothing, with a
-    warning in the log.
+    What follows ` #` is the key's name, by which its requests are counted; without one it is `key 3` if it is the third
+    of the file. Empty lines and lines that begin with `#` say nothing.
     """
 
     def __init__(self, path: Path | str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path = Path(path)
-        self._clock = clock
-        self._look_at = clock() + LOOK_S
-        self._seen = self._stamp()
-        self._digests = _read_keys(self._path)
+        path = Path(path)
+        self._names = Watched([path], partial(_read_keys, path), "the keys stay as they were", clock)
+        self._counts: Counter[str] = Counter()
+        self._refused = 0
 
     def know(self, headers: Mapping[str, str]) -> bool:
-        """Return whether a request's headers (by lower-case names) hold a key of the file."""
-        if self._clock() >= self._look_at:
-            self._look()
-        return any(digest in self._digests for digest in _presented(headers))
+        """Return whether a request's headers (by lower-case names) hold a key of the file, and count it."""
+        names = self._names.get()
+        for digest in _presented(headers):
+            if digest in names:
+                self._counts[names[digest]] += 1
+                return True
+        return False
 
-    def _look(self) -> None:
-        self._look_at = self._clock() + LOOK_S
-        stamp = self._stamp()
-        if stamp == self._seen:
-            return
-        self._seen = stamp
-        try:
-            self._digests = _read_keys(self._path)
-        except OnnxwayError as error:
-            _log.warning("the keys stay as they were: %s", error)
+    def refuse(self) -> None:
+        """Count a request that was refused."""
+        self._refused += 1
 
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+    def show(self, page: Page) -> None:
+        """Write the counts, by the names of keys."""
+        counts = dict.fromkeys(self._names.get().values(), 0) | self._counts
+        page.add(
+            "onnxway_key_requests_total",
+            "counter",
+            "Requests by the name of their API key.",
+            [({"key": name}, count) for name, count in sorted(counts.items())],
+        )
+        page.add("onnxway_key_refused_total", "counter", "Requests without a known API key.", [({}, self._refused)])
 
 
 class KeyGuard:
@@ -82,6 +80,7 @@ class KeyGuard:
         """Return the refusal, or None."""
         if self._keys.know(request.headers or {}) or _HEALTH.fullmatch(request.path):
             return None
+        self._keys.refuse()
         return _REFUSAL
 
 
@@ -114,24 +113,28 @@ def read_token(path: Path | str | None, variable: str, environment: Mapping[str,
     return token
 
 
-def _read_keys(path: Path) -> frozenset[bytes]:
-    found = set()
+def _read_keys(path: Path) -> dict[bytes, str]:
+    """Return the digests of the keys in a file, and their names."""
+    found = {}
     for number, line in enumerate(_text(path).splitlines(), 1):
-        key = line.strip()
-        if not key or key.startswith("#"):
+        line = line.strip()
+        if not line or line.startswith("#"):
             continue
+        named = _NAMED.fullmatch(line)
+        key, name = (named[1], named[2]) if named else (line, "")
         if match := _DIGEST.fullmatch(key):
-            found.add(bytes.fromhex(match[1]))
+            digest = bytes.fromhex(match[1])
         elif key.startswith("sha256:") or len(key) < SHORTEST or not key.isascii() or not key.isprintable():
             raise UsageError(  # not the key itself: this goes to logs
                 f"{path}, line {number}: expected a key of {SHORTEST} or more plain characters, or sha256: and 64 hex "
                 "digits; try: openssl rand -hex 32"
             )
         else:
-            found.add(_digest(key))
+            digest = _digest(key)
+        found[digest] = name[:64] or f"key {len(found) + 1}"
     if not found:
         raise UsageError(f"{path}: no keys in it; write one a line")
-    return frozenset(found)
+    return found
 
 
 def _text(path: Path) -> str:

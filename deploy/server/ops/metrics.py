@@ -43,6 +43,8 @@ async def scrape(dataplane: "DataPlane") -> str:
     _histograms(page, books)
     _queues(page, [(labels, served.batcher) for labels, served in books if served.batcher is not None])
     _shadows(page, dataplane)
+    for show in dataplane.pages:
+        show(page)
     await asyncio.get_running_loop().run_in_executor(None, add_process, page)
     return page.text()
 

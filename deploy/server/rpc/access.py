@@ -23,6 +23,7 @@ class KeyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc 
         headers = {name: value for name, value in details.invocation_metadata or () if isinstance(value, str)}
         if handler is None or details.method.rpartition("/")[2] in _OPEN or self._keys.know(headers):
             return handler
+        self._keys.refuse()
         if handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(_refuse_stream)
         return grpc.unary_unary_rpc_method_handler(_refuse)

@@ -12,11 +12,11 @@ from deploy.bundle import TensorSpec
 from deploy.errors import OnnxwayError, ProviderError
 from deploy.passport import Check
 from stages.dataset import Array
-from stages.verify.cases import edges
+from stages.verify.cases import all_edges
 from stages.verify.compare import Comparison
 from stages.verify.examination import Examination, limited
 from stages.verify.material import count, head, repeated, row
-from stages.verify.reference import Feeds, Outputs
+from stages.verify.reference import Feeds, Outputs, Particular
 
 ODD_BATCH = 7
 _BATCHES = (1, 2, 3, 5, ODD_BATCH, 8)
@@ -39,7 +39,7 @@ def check(exam: Examination) -> Iterator[Check]:
         noise = {name: max(value, exam.noise[name]) for name, value in odd.noise().items()}
         yield from _relations(replace(exam, noise=noise), rows, together, odd.decisions().margins)
     edge = Comparison(exam.reference)
-    tries = list(edges(exam.reference.input, exam.unsure()))
+    tries = list(all_edges(exam.reference, exam.unsure()))
     judged = [one for name, feeds in tries if (one := compared(exam, feeds, name)) is not None]
     for one in judged:
         edge.merge(one)
@@ -148,6 +148,8 @@ def _relations(exam: Examination, rows: Feeds, together: Outputs, margins: Array
     stacked = {name: np.concatenate([answer[name] for answer in alone]) for name in together}
     yield _alike(exam, "batch invariance", together, stacked, margins, "a row alone answers as it does among others")
 
+    yield from _restated(exam, rows, together, margins)
+
     orders = (np.random.default_rng(0).permutation(count(rows)), np.arange(count(rows))[::-1])
     moved = [_moved(exam, rows, together, margins, order) for order in orders]
     yield max(moved, key=_badness)
@@ -160,6 +162,20 @@ def _relations(exam: Examination, rows: Feeds, together: Outputs, margins: Array
     else:
         repeats = [_alike(exam, "repetition", together, one, margins, words) for one in again]
         yield max(repeats, key=_badness)
+
+
+def _restated(exam: Examination, rows: Feeds, together: Outputs, margins: Array) -> Iterator[Check]:
+    """Yield a check that the same rows in other forms are answered alike, where their kind has other forms."""
+    if not isinstance(exam.reference, Particular):
+        return
+    told = list(exam.reference.restated(rows))
+    if told:
+        names = ", ".join(name for name, _ in told)
+        words = f"the same rows in other forms answer the same ({names})"
+        yield max(
+            (_alike(exam, "other forms", together, exam.answer(feeds), margins, words) for _, feeds in told),
+            key=_badness,
+        )
 
 
 def _badness(check: Check) -> tuple[bool, float]:

@@ -43,8 +43,9 @@ def test_every_model_trains(made: tuple[Case, nn.Module]) -> None:
     (net(batch) - 1).square().sum().backward()
     gradients = {name: parameter.grad for name, parameter in net.named_parameters()}
     assert not [name for name, gradient in gradients.items() if gradient is None or not gradient.isfinite().all()]
-    unmoved = sum(not gradient.any() for gradient in gradients.values())  # of a convolution before batch norm: a bias
-    assert unmoved <= len(gradients) / 4
+    if of.name != "timm":  # which begins residual branches at 0
+        unmoved = [name for name, gradient in gradients.items() if not gradient.any() and name.endswith("weight")]
+        assert len(unmoved) <= len(gradients) / 10, unmoved  # a unit may be silent on four rows
 
 
 def test_every_model_has_a_float64_twin(made: tuple[Case, nn.Module]) -> None:

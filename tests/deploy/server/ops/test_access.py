@@ -9,7 +9,9 @@ pytest.importorskip("starlette", reason="needs the extra 'serve'")
 pytest.importorskip("httptools", reason="needs the extra 'serve'")
 
 from deploy.errors import NotFoundError, UsageError
-from deploy.server.ops.access import LOOK_S, WORDS, ApiKeys, read_token
+from deploy.server.ops.access import WORDS, ApiKeys, read_token
+from deploy.server.ops.exposition import Page
+from deploy.server.ops.watched import LOOK_S
 from deploy.server.options import ServerOptions
 from tests.deploy.server.http.kit import Client, request
 from tests.deploy.server.ops.kit import KEY, TOKEN, Running, ask, running, tensor_body, warm
@@ -101,6 +103,46 @@ def test_openapi_says_so(keyed: Running) -> None:
     assert found["security"] == [{"bearer": []}, {"header": []}]
     assert "401" in found["paths"]["/v2/models/colours/infer"]["post"]["responses"]
     assert "401" not in found["paths"]["/v2/health/live"]["get"]["responses"]
+
+
+def test_requests_are_counted_by_the_names_of_keys(tmp_path: Path) -> None:
+    file, clock = tmp_path / "keys", Clock()
+    hashed = hashlib.sha256(HASHED.encode()).hexdigest()
+    file.write_text(f"{KEY}  # mobile app\nsha256:{hashed} #web\n{OTHER}\n")
+    keys = ApiKeys(file, clock)
+    for key in (KEY, KEY, HASHED, OTHER):
+        assert keys.know({"x-api-key": key})
+    assert not keys.know({"x-api-key": f"{KEY}  # mobile app"})
+    assert not keys.know({})
+    keys.refuse()
+    assert counted(keys) == {'{key="mobile app"}': "2", '{key="web"}': "1", '{key="key 3"}': "1", "refused": "1"}
+    file.write_text(f"{HASHED} # mobile app")
+    clock.now += LOOK_S
+    assert keys.know({"x-api-key": HASHED})
+    assert counted(keys)['{key="mobile app"}'] == "3", "a key that is replaced goes on under its name"
+
+
+def counted(keys: ApiKeys) -> dict[str, str]:
+    page = Page()
+    keys.show(page)
+    lines = [line.rpartition(" ") for line in page.text().splitlines() if not line.startswith("#") and line]
+    for secret in (KEY, OTHER, HASHED, hashlib.sha256(HASHED.encode()).hexdigest()[:8]):
+        assert secret not in page.text()
+    named = {"onnxway_key_refused_total": "refused"}
+    return {named.get(name, name.removeprefix("onnxway_key_requests_total")): count for name, _, count in lines}
+
+
+def test_counts_are_among_the_metrics(keyed: Running) -> None:
+    def found(name: str) -> int:
+        page = ask(keyed.url + "/metrics", X_API_Key=KEY).body.decode()
+        return int(page.partition(f"\n{name} ")[2].partition("\n")[0])
+
+    name, refused = 'onnxway_key_requests_total{key="key 1"}', "onnxway_key_refused_total"
+    before = found(name), found(refused)
+    assert ask(keyed.url + INFER, tensor_body(), X_API_Key=KEY).status == 200
+    assert ask(keyed.url + INFER, tensor_body()).status == 401
+    assert ask(keyed.url + "/v2/health/live").status == 200
+    assert (found(name) - before[0], found(refused) - before[1]) == (3, 1)  # the pages of metrics are requests too
 
 
 def test_grpc_needs_it_too(keyed: Running) -> None:

@@ -63,5 +63,5 @@ def test_counts_are_whole_numbers(value: object) -> None:
 
 @pytest.mark.parametrize("spec", [TensorSpec("y", "bool", ("batch", 3)), TensorSpec("y", "float32", ())])
 def test_what_has_no_classes(spec: TensorSpec) -> None:
-    with pytest.raises(InputError, match="output 'y': .* has no classes"):
+    with pytest.raises(InputError, match=r"output 'y': .* has no classes"):
         read_count(spec, 1)

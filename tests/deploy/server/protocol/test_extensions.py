@@ -72,7 +72,7 @@ DECLINED: dict[str, Callable[[Any], Any]] = {
     "shared memory is not used here": lambda client: client.register_system_shared_memory("region", "/key", 64),
     "shared memory is not used": lambda client: client.get_system_shared_memory_status(),
     "shared memory is not": lambda client: client.unregister_system_shared_memory("region"),
-    "shared memory is": lambda client: client.register_cuda_shared_memory("region", b"handle", 0, 64),
+    "shared memory is": lambda client: client.register_cuda_shared_memory("region", b"aGFuZGxl", 0, 64),
     "shared memory": lambda client: client.unregister_cuda_shared_memory(),
     "tracing is set up by OpenTelemetry's": lambda client: client.get_trace_settings("colours"),
     "tracing is set up by": lambda client: client.update_trace_settings(settings={"trace_level": "OFF"}),
