@@ -25,7 +25,7 @@ def require_fit(dataset: Dataset, signature: Signature) -> None:
                     _check(kind, name, sample[None])
         except InputError as error:
             raise DataError(
-                f"data {dataset.info.name!r}, {part} samples: {error}; set input.dtype where that differs, or mend the data"
+                f"data {dataset.info.name!r}, {part} samples: {error}; set the input by the data, or mend it"
             ) from None
 
 

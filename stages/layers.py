@@ -34,7 +34,8 @@ def pool(kind: Pooling, size: int) -> nn.Module:
 
 class _SumPool(nn.AvgPool2d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x) * int(self.kernel_size) ** 2  # type: ignore[arg-type]
+        side = int(self.kernel_size)  # type: ignore[arg-type]
+        return super().forward(x) * (side * side)
 
 
 class _L2Pool(_SumPool):

@@ -40,6 +40,8 @@ class GoogLeNet(models.GoogLeNet):  # type: ignore[misc]
     """(N, C, H, W) -> (N, 1024); its side branches leave from inception 4a and 4d."""
 
     auxiliary: tuple[Auxiliary, ...] = ()
+    aux1: nn.Module
+    aux2: nn.Module
 
     def __init__(self, dropout: float, auxiliary_dropout: float) -> None:
         super().__init__(init_weights=True, dropout=dropout, dropout_aux=auxiliary_dropout)
@@ -50,7 +52,7 @@ class GoogLeNet(models.GoogLeNet):  # type: ignore[misc]
     def take_branches(self, weight: float) -> None:
         """Turn the side branches from submodules into `auxiliary`; what they take comes out of `taps`."""
         if weight:
-            self.auxiliary = tuple(Auxiliary(side, side.out_features, weight) for side in (self.aux1, self.aux2))
+            self.auxiliary = tuple(Auxiliary(side, 1024, weight) for side in (self.aux1, self.aux2))
         self.aux1, self.aux2 = nn.Identity(), nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

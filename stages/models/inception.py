@@ -42,6 +42,7 @@ class InceptionV3(models.Inception3):  # type: ignore[misc]
     """(N, C, H, W) -> (N, 2048); its side branch leaves from the last map of 768 channels."""
 
     auxiliary: tuple[Auxiliary, ...] = ()
+    AuxLogits: nn.Module
 
     def __init__(self, dropout: float) -> None:
         super().__init__(init_weights=True, dropout=dropout)
@@ -52,7 +53,7 @@ class InceptionV3(models.Inception3):  # type: ignore[misc]
         """Turn the side branch from a submodule into `auxiliary`; what it takes comes out of `taps`."""
         if weight:
             branch = nn.Sequential(nn.AdaptiveAvgPool2d(_SIDE_PX), self.AuxLogits)
-            self.auxiliary = (Auxiliary(branch, self.AuxLogits.out_features, weight),)
+            self.auxiliary = (Auxiliary(branch, 768, weight),)
         self.AuxLogits = nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -49,6 +49,7 @@ class TextCNN(nn.Module):
         self.embedding = nn.Embedding(vocabulary, embedding, padding_idx=0)
         self.words = nn.Dropout1d(word_dropout)
         self.values = nn.Dropout(embedding_dropout)
+        self.reaches = tuple(size - 1 for size in windows)
         self.convolutions = nn.ModuleList(nn.Conv1d(embedding, filters, size) for size in windows)
         self.dropout = nn.Dropout(dropout)
 
@@ -58,8 +59,7 @@ class TextCNN(nn.Module):
         embedded = self.values(self.words(self.embedding(tokens))) * real.unsqueeze(2)  # (N, L, E)
         embedded, count = embedded.transpose(1, 2), real.sum(dim=1, keepdim=True)  # (N, E, L), (N, 1)
         features = []
-        for convolution in self.convolutions:
-            reach = convolution.kernel_size[0] - 1  # type: ignore[index, operator]
+        for reach, convolution in zip(self.reaches, self.convolutions, strict=True):
             answers = torch.relu(convolution(F.pad(embedded, (reach, reach))))  # (N, filters, L + reach)
             position = torch.arange(answers.shape[2], device=tokens.device)
             answers = answers * (position < count + reach).unsqueeze(1)  # answers are never below 0

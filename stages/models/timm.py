@@ -27,7 +27,7 @@ def timm(shape: Picture, *, architecture: str, dropout: float = 0.0, weights: st
         raise UsageError(f"timm has no model {architecture!r}; {_near(architecture, known)}")
     options = {"in_chans": shape[0], "num_classes": 0, "drop_rate": dropout, "exportable": True}
     try:
-        net = library.create_model(architecture, pretrained=weights == "timm", **options)
+        net: nn.Module = library.create_model(architecture, pretrained=weights == "timm", **options)
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise DataError(f"timm could not make {architecture!r}: {reason}; set model.weights to a file") from None

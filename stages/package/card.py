@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from deploy.bundle import Manifest, Signature
 from deploy.inputs import input_kind
 from deploy.passport import Passport
+from stages.dataset import DataInfo
 from stages.result import VerifyResult
 from stages.verify.reference import Feeds
 
@@ -26,7 +27,7 @@ def of_run(verified: VerifyResult) -> About:
     metrics = ", ".join(f"{name} {value:.4f}" for name, value in verified.metrics.items())
     return About(
         model=f"A {trained.recipe.model.name} with {trained.parameters:,} weights, trained on {trained.data.name} "
-        f"({_sizes(trained.data.sizes)}). Licence of the data: {trained.data.licence}.",
+        f"({_sizes(trained.data)}). Licence of the data: {trained.data.licence}.",
         call=f"print(predictor.predict({input_kind(verified.exported.input).example}))",
         quality=f"On {trained.data.sizes.get('test', 0):,} test samples, measured on `model.onnx` as it lies here: "
         f"{metrics}.",
@@ -102,8 +103,13 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
 
 
-def _sizes(sizes: dict[str, int]) -> str:
-    return ", ".join(f"{count:,} {split}" for split, count in sizes.items())
+def _sizes(data: DataInfo) -> str:
+    parts = [f"{count:,} {split}" for split, count in data.sizes.items()]
+    if data.skipped:
+        parts.append(f"{data.skipped:,} left out as unreadable")
+    if data.counts and max(data.counts) > 1.5 * min(data.counts):
+        parts.append(f"{min(data.counts):,} to {max(data.counts):,} of each class to train on")
+    return ", ".join(parts)
 
 
 def _tensors(role: str, signature: Signature) -> list[str]:

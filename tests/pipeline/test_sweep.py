@@ -34,6 +34,7 @@ def children(run_id: str) -> list[Any]:
     return [run for run in found if run.data.tags.get("mlflow.parentRunId") == run_id]
 
 
+@pytest.mark.usefixtures("untracked")
 def test_every_combination_is_trained_and_the_best_comes_first(invoke: Invoke, fakes: Fakes) -> None:
     fakes.score = by_rate
     done = invoke(*GRID)
@@ -48,6 +49,7 @@ def test_every_combination_is_trained_and_the_best_comes_first(invoke: Invoke, f
     assert "0.98" not in done.stdout  # what the test split says has no place here
 
 
+@pytest.mark.usefixtures("untracked")
 def test_the_command_of_the_best_leads_to_its_run(invoke: Invoke, fakes: Fakes) -> None:
     fakes.score = by_rate
     done = invoke(*GRID, "--set", "train.batch_size=32", "--device", "cpu")
@@ -57,6 +59,7 @@ def test_the_command_of_the_best_leads_to_its_run(invoke: Invoke, fakes: Fakes) 
     assert fakes.take() == ["export", "verify", "package"]
 
 
+@pytest.mark.usefixtures("untracked")
 def test_the_same_command_trains_nothing_again(invoke: Invoke, fakes: Fakes) -> None:
     first = invoke(*GRID)
     before = record()
@@ -95,6 +98,7 @@ def test_mlflow_run_gives_the_run_of_the_sweep(invoke: Invoke, fakes: Fakes, mon
     assert record()["mlflow_run"] == given
 
 
+@pytest.mark.usefixtures("untracked")
 def test_a_point_that_fails_loses_no_other(invoke: Invoke, fakes: Fakes) -> None:
     def fails(recipe: Recipe) -> float:
         if recipe.train.lr == 0.1:
@@ -119,6 +123,7 @@ def test_a_point_that_fails_loses_no_other(invoke: Invoke, fakes: Fakes) -> None
     assert fakes.take() == ["train"] * 2
 
 
+@pytest.mark.usefixtures("untracked")
 def test_when_all_fail_there_is_no_best(invoke: Invoke, fakes: Fakes) -> None:
     fakes.before["train"] = lambda out: 1 / 0
     done = invoke(*GRID)
@@ -126,6 +131,7 @@ def test_when_all_fail_there_is_no_best(invoke: Invoke, fakes: Fakes) -> None:
     assert "best" not in done.stdout
 
 
+@pytest.mark.usefixtures("untracked")
 def test_an_interrupted_sweep_goes_on(invoke: Invoke, fakes: Fakes) -> None:
     def stop(out: Path) -> None:
         if len(fakes.made) == 3:

@@ -26,6 +26,12 @@ def test_every_recipe_is_one_and_is_named_as_its_function() -> None:
         assert made.name == name
 
 
+@pytest.mark.parametrize("name", discover.found("recipes"))
+def test_every_recipe_tells_its_command(name: str) -> None:
+    text = discover.find("recipes", name).function().__doc__ or ""
+    assert f"\n    pipeline run {name}" in text
+
+
 @pytest.mark.parametrize(
     ("folder", "name", "words"),
     [

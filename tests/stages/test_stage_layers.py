@@ -4,7 +4,7 @@ import typing
 
 import pytest
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from stages.layers import Activation, Initialisation, PoolAll, Pooling, SameConv1d, activation, initialise, pool

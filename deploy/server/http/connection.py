@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from deploy.server.http.answer import CONTINUE, INTERNAL, refusal, wire_head
 from deploy.server.http.asgi import Exchange
@@ -141,7 +142,7 @@ class Connection(asyncio.Protocol):
             self._reader.stop()
             self._queue[-1].keep_alive = False
             return
-        if request.asked is not None and request.asked[2] == "predict" and house.predict is None:
+        if house.predict is None and request.asked is not None and request.asked[2] == "predict":
             request.asked = None
         self._queue.append(request)
         if request.asked is None or request.wants_continue:
@@ -311,15 +312,10 @@ class Connection(asyncio.Protocol):
             self._task = self._house.loop.create_task(self._exchange.run(self._house.app, self._house.state))
 
     async def _run(self, request: Request, name: str | None, version: str | None, what: str) -> None:
-        house, headers = self._house, request.headers
-        assert headers is not None
+        assert request.headers is not None
+        answering: Any = self._house.infer if what == "infer" else self._house.predict
         try:
-            if what == "infer":
-                assert name is not None
-                wire = await house.infer(name, version, headers, request.body.take())
-            else:
-                assert house.predict is not None
-                wire = await house.predict(name, version, headers, request.body.take())
+            wire = await answering(name, version, request.headers, request.body.take())
         except Exception:
             _log.exception("inference on model %r failed", name)
             wire = INTERNAL

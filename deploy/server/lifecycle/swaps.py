@@ -214,7 +214,7 @@ class Lifecycle:
             with suppress(OnnxwayError):
                 if look(place.source).state != found.state:
                     return
-        self._count(place, "refused")
+            self._count(place, "refused")
         words = " ".join(str(error).split()) if isinstance(error, OnnxwayError) else repr(error)
         if words != place.said:
             place.said = words

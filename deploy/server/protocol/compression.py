@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from deploy.errors import InputError, MediaTypeError, TooLargeError
 
 _GZIP, _ZLIB, _RAW = 31, 15, -15  # zlib's wbits
+_PIECE = 256 * 1024  # at once; of pieces of many MiB, malloc would keep some for each thread that ever had them
 _LEVEL = 1  # tensors hardly shrink further at higher levels, and take many times as long
 
 
@@ -22,17 +23,25 @@ def decompress(body: bytes | memoryview, encoding: str, limit: int) -> bytes | m
     # "deflate" is zlib's format (RFC 9110), but some clients leave its two bytes out; 0x78 begins no useful raw stream
     window = _GZIP if encoding.endswith("gzip") else _ZLIB if bytes(body[:1]) == b"\x78" else _RAW
     stream = zlib.decompressobj(window)
+    rest, parts, size = memoryview(body), list[bytes](), 0
     try:
-        plain = stream.decompress(body, limit + 1)
+        while rest and not stream.eof:
+            piece, rest = rest[:_PIECE], rest[_PIECE:]
+            while part := stream.decompress(piece, _PIECE):
+                parts.append(part)
+                size += len(part)
+                if size > limit:
+                    raise TooLargeError(
+                        f"the body is over {limit} bytes decompressed, which is the limit; send a smaller one"
+                    )
+                piece = stream.unconsumed_tail
     except zlib.error as error:
         raise InputError(f"the body is not {encoding}: {error}") from None
-    if len(plain) > limit:
-        raise TooLargeError(f"the body is over {limit} bytes decompressed, which is the limit; send a smaller one")
     if not stream.eof:
         raise InputError(f"the body is {encoding} data cut short; send all of it")
-    if stream.unused_data:
-        raise InputError(f"the body goes on for {len(stream.unused_data)} bytes after its {encoding} data ended")
-    return plain
+    if more := len(stream.unused_data) + len(rest):
+        raise InputError(f"the body goes on for {more} bytes after its {encoding} data ended")
+    return b"".join(parts)
 
 
 def wanted(accept_encoding: str) -> str:
