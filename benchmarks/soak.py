@@ -197,9 +197,8 @@ def report(seen: Seen, seconds: float, exit_code: int) -> int:
         slope = np.polyfit(after[:, 0], after[:, column], 1)[0] * 3600 if len(after) > 1 else 0.0
         first, last = (statistics.median(part) for part in (after[:quarter, column], after[-quarter:, column]))
         grown |= bool(last - first > allowed)
-        print(
-            f"{name}: {slope:+.2f} an hour; median {first:g} at first, {last:g} at last; at most {after[:, column].max():g}"
-        )
+        most = after[:, column].max()
+        print(f"{name}: {slope:+.2f} an hour; median {first:.4g} at first, {last:.4g} at last; at most {most:.4g}")
     if grown:
         print("GROWN")
     print(f"ended with {exit_code} on SIGTERM")

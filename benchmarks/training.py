@@ -167,9 +167,7 @@ class Subject:
                 except Enough:
                     self.trainer.should_stop = True
 
-        quiet = {
-            name: False for name in ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
-        }
+        quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             trainer = lightning.Trainer(max_epochs=-1, accelerator="cpu", devices=1, **quiet)

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from deploy import files
 from deploy.errors import OnnxwayError, UsageError
 from deploy.schema import from_plain, to_plain
 from pipeline import verdict
@@ -154,6 +155,9 @@ def train_inputs(recipe: Recipe, data_digest: str) -> dict[str, Any]:
     plain = to_plain(recipe)
     config = {name: plain[name] for name in ("data", "input", "model", "task")}
     config["train"] = {name: value for name, value in plain["train"].items() if name not in WHERE_NOT_WHAT}
+    initial = recipe.model.options.get("weights")
+    if isinstance(initial, str) and Path(initial).is_file():
+        config["initial_weights"] = files.sha256_file(Path(initial))
     return with_key({"stage": "train", "config": config, "data": data_digest, "code": code_version("train")})
 
 

@@ -10,7 +10,7 @@ import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from deploy.schema import from_plain, to_plain
 from pipeline import failures, run, search
 from pipeline.folder import RunFolder
 from pipeline.space import Choices, Settings, Span, grid, require_distinct
+from pipeline.summary import flatten
 from stages import discover, settings
 from stages.observer import Observer
 from stages.recipe import Component, Recipe, replace
@@ -61,13 +62,17 @@ class Plan:
 
 @dataclass(frozen=True)
 class Point:
-    """One training: its run folder and its validation metric, or why it failed."""
+    """One training: its run folder and its validation metric, or why it failed.
+
+    chosen    what the training made of values that left the choice to it, such as train.precision=auto
+    """
 
     settings: Settings
     run: str = ""
     score: float | None = None
     epoch: int = 0
     seconds: float = 0.0
+    chosen: dict[str, str] = field(default_factory=dict)
     error: str = ""
 
 
@@ -86,6 +91,14 @@ class Sweep:
     def ranked(self) -> list[Point]:
         """Return the points, the best by validation first, those that failed last."""
         return sorted(self.points, key=lambda point: (point.score is None, -(point.score or 0.0)))
+
+    def unlike(self) -> dict[str, list[str]]:
+        """Return what was chosen in some points and otherwise in others, by key: that is compared too."""
+        done = [point.chosen for point in self.points if point.score is not None]
+        values = {
+            key: sorted({one.get(key, "") for one in done}) for key in dict.fromkeys(k for one in done for k in one)
+        }
+        return {key: several for key, several in values.items() if len(several) > 1}
 
     def failed(self) -> list[Point]:
         """Return the points without a score."""
@@ -168,7 +181,9 @@ def _train(plan: Plan, point: Settings, metric: str, runs: Path, data: "_Data", 
         observer.say(f"failed: {words}")
         return Point(point, error=words)
     score = trained.history[trained.best_epoch - 1][metric]
-    return Point(point, folder.name, score, trained.best_epoch, trained.seconds)
+    asked, used = flatten(made), flatten(trained.recipe)
+    chosen = {key: value for key, value in used.items() if asked.get(key) != value}
+    return Point(point, folder.name, score, trained.best_epoch, trained.seconds, chosen)
 
 
 class _Data:
@@ -241,6 +256,15 @@ def table(swept: Sweep) -> list[str]:
     rows = [head, *(_row(point) for point in swept.ranked())]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def warnings(swept: Sweep) -> list[str]:
+    """Return a line for each value that was chosen otherwise in some points, so that it is compared too."""
+    return [
+        f"not alike: training chose {key} {' here and '.join(values)} there, so that is compared too; "
+        f"choose it for all: --set {key}={values[0]}"
+        for key, values in swept.unlike().items()
+    ]
 
 
 def _row(point: Point) -> tuple[str, ...]:

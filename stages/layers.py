@@ -1,5 +1,6 @@
 """Pieces that several models share, and the switches of ablations: activation, pooling, initialisation."""
 
+import math
 from typing import Literal
 
 import torch
@@ -68,6 +69,33 @@ class SameConv1d(nn.Conv1d):
         """Return (N, out, T) for (N, in, T)."""
         around = self.kernel_size[0] - 1
         return super().forward(F.pad(x, (around // 2, around - around // 2)))
+
+
+class Unshared2d(nn.Module):
+    """A convolution that does not share its weights: each pixel of the answer has a kernel of its own.
+
+    (N, in, H, W) -> (N, out, H', W') as `nn.Conv2d` with this size and padding, with H' x W' times its weights, drawn
+    as that draws its own.
+    """
+
+    def __init__(self, channels: int, out_channels: int, size: int, height: int, width: int, *, padding: int) -> None:
+        super().__init__()
+        self.padding = padding
+        self.sides = height + 2 * padding - size + 1, width + 2 * padding - size + 1
+        pixels, inner = self.sides[0] * self.sides[1], channels * size * size
+        bound = 1 / math.sqrt(inner)
+        self.weight = nn.Parameter(torch.empty(pixels, inner, out_channels).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(pixels, 1, out_channels).uniform_(-bound, bound))
+        # Patches come from a convolution that copies: torch's unfold is exported as two gathers and index arithmetic.
+        copies = torch.eye(size * size).view(-1, 1, size, size).repeat(channels, 1, 1, 1)
+        self.register_buffer("copies", copies, persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the answers."""
+        copies: torch.Tensor = self.copies  # type: ignore[assignment]
+        patches = F.conv2d(x, copies, padding=self.padding, groups=x.shape[1])  # (N, inner, H', W')
+        answers = torch.baddbmm(self.bias, patches.flatten(2).permute(2, 0, 1), self.weight)  # (pixels, N, out)
+        return answers.permute(1, 2, 0).reshape(len(x), -1, *self.sides)
 
 
 def initialise(net: nn.Module, kind: Initialisation) -> None:

@@ -26,7 +26,7 @@ def fit_stem(net: nn.Module, name: str, channels: int, stride: int | None = None
         net.set_submodule(name, fresh)
         conv = fresh
     if stride is not None:
-        conv.stride = (stride,) * len(conv.stride)  # type: ignore[assignment]
+        conv.stride = (stride,) * len(conv.stride)
 
 
 def without_head(net: nn.Module, name: str) -> nn.Module:

@@ -5,50 +5,72 @@ from pathlib import Path
 
 import click
 
-from deploy.errors import InputError, NotFoundError
+from deploy.errors import InputError, NotFoundError, UsageError
 from pipeline import options
+
+_WIDTH = 60
 
 
 @click.command(
     epilog=options.example(
         "pipeline predict models:/lenet_digits@candidate digit.png",
         "pipeline predict runs/lenet_digits-1a2b3c4d *.png --json",
+        "pipeline predict models:/fcn_gunpoint@champion series.csv",
+        'pipeline predict models:/textcnn_reviews@champion --text "a moving, funny film" review.txt',
     )
 )
 @click.argument("reference", metavar="REF")
-@click.argument("pictures", metavar="PICTURE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", metavar="FILE...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--text", "texts", multiple=True, metavar="TEXT", help="A text itself, for models of text.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @options.provider
 @options.trusted_key
 @options.runs
 def command(
-    reference: str, pictures: tuple[Path, ...], as_json: bool, provider: str, trusted_key: Path | None, runs: Path
+    reference: str,
+    files: tuple[Path, ...],
+    texts: tuple[str, ...],
+    as_json: bool,
+    provider: str,
+    trusted_key: Path | None,
+    runs: Path,
 ) -> None:
-    """Answer for pictures with a verified bundle.
+    """Answer for files, or texts, with a verified bundle.
 
-    REF is a bundle, a run folder, runs:/<id>, models:/<name>@<alias> or models:/<name>/<version>. A picture that cannot
-    be read is said on stderr, the others are answered, and the exit code is 1.
+    REF is a bundle, a run folder, runs:/<id>, models:/<name>@<alias> or models:/<name>/<version>. FILE is what the
+    model takes: a picture, a series (.csv, .npy), a volume (.nii, .nii.gz, .npy), a spectral patch (.npy), a text in
+    UTF-8. One that cannot be read is said on stderr, the others are answered, and the exit code is 1.
     """
     from pipeline.serving import predictor
 
+    if not files and not texts:
+        raise UsageError("nothing to answer for; give files, or texts with --text")
     bad = 0
     with predictor(reference, provider, runs, trusted_key) as loaded:
-        for picture in pictures:
+        if texts and not loaded.kind.texts:
+            raise UsageError(f"--text is for models of text; this one takes {loaded.kind.file or 'tensors'}")
+        for payload in (*files, *texts):
             try:
-                answer = loaded.predict(picture).to_dict()
+                answer = loaded.predict(payload).to_dict()
             except (InputError, NotFoundError) as error:
                 click.echo(f"Error: {error}", err=True)
                 bad += 1
                 continue
             if as_json:
-                click.echo(json.dumps({"picture": str(picture)} | answer, ensure_ascii=False))
+                click.echo(json.dumps({"input": str(payload)} | answer, ensure_ascii=False))
             else:
-                values = [
-                    f"{key} {_word(value)}" for key, value in answer.items() if not isinstance(value, list | dict)
-                ]
-                click.echo("  ".join((str(picture), *values)))
+                click.echo("  ".join((_short(str(payload)), *_values(answer))))
     if bad:
         raise click.exceptions.Exit(1)
+
+
+def _short(name: str) -> str:
+    line = " ".join(name.split())
+    return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"
+
+
+def _values(answer: dict[str, object]) -> list[str]:
+    return [f"{key} {_word(value)}" for key, value in answer.items() if not isinstance(value, list | dict)]
 
 
 def _word(value: object) -> str:

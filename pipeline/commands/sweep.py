@@ -41,7 +41,7 @@ def command(
     """
     from pipeline.console import Console
     from pipeline.space import choices, span
-    from pipeline.sweep import Plan, SweepError, make, table
+    from pipeline.sweep import Plan, SweepError, make, table, warnings
 
     if not grid and not search:
         raise UsageError("nothing to sweep; give --grid KEY=A,B,C or --search KEY=LOW..HIGH --trials N")
@@ -59,5 +59,7 @@ def command(
     best = swept.ranked()[0]
     if best.score is not None:
         click.echo(f"best: {plan.command(best.settings)}")
+    for line in warnings(swept):
+        click.echo(line, err=True)
     if failure:
         raise failure

@@ -5,7 +5,6 @@ from typing import Literal, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from deploy.bundle import Signature, TensorSpec
@@ -143,25 +142,25 @@ class Words(_Text):
         factors = cast(torch.Tensor, self.factors)[(place - first).clamp(min=0) % _LETTERS]
         total = torch.where(inside, points * factors % _PRIME, 0).cumsum(1)
         until = _by_word(total, number, ends)
-        hashed = (until - F.pad(until[:, :-1], (1, 0))) % _PRIME % self.size
+        hashed = (until - _before(until)) % _PRIME % self.size
         numbers = torch.arange(until.shape[1], device=points.device)
         return torch.where(numbers <= number[:, -1:], hashed + FIRST, PADDING)[:, 1:]
 
 
 def _by_word(values: torch.Tensor, number: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     """Return the values at the chosen places, one for each word, by word (N, L + 1); of word 0, which is none, 0."""
-    wide = torch.zeros_like(F.pad(values, (0, 1)))
+    wide = torch.zeros_like(torch.cat([values, values[:, :1]], dim=1))
     return wide.scatter(1, torch.where(chosen, number, 0), torch.where(chosen, values, 0))
 
 
 def _before(values: torch.Tensor) -> torch.Tensor:
     """Return what stood one place before; nothing at the begin."""
-    return F.pad(values[:, :-1].long(), (1, 0)) > 0
+    return torch.cat([torch.zeros_like(values[:, :1]), values[:, :-1]], dim=1)
 
 
 def _after(values: torch.Tensor) -> torch.Tensor:
     """Return what stands one place behind; nothing at the end."""
-    return F.pad(values[:, 1:].long(), (0, 1)) > 0
+    return torch.cat([values[:, 1:], torch.zeros_like(values[:, :1])], dim=1)
 
 
 def _longest(tokens: torch.Tensor) -> int:

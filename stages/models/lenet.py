@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from deploy.errors import UsageError
-from stages.layers import Activation, Initialisation, Pooling, activation, initialise, pool
+from stages.layers import Activation, Initialisation, Pooling, Unshared2d, activation, initialise, pool
 from stages.shapes import Picture
 
 
@@ -17,14 +17,18 @@ def lenet5(
     pooling: Pooling = "max",
     batch_norm: bool = False,
     dropout: float = 0.0,
+    shared: bool = True,
     init: Initialisation = "torch",
 ) -> "LeNet5":
     """LeNet-5 with ReLU and max-pooling, up to its 84 features; 28 x 28 px gives the paper's sizes.
 
     The options are switches for comparisons; the paper's own are a scaled tanh and an average with weights.
-    `dropout` is the rate after both hidden linear layers.
+    `dropout` is the rate after both hidden linear layers; without `shared`, a kernel is used at one place only, and
+    each place has its own.
     """
-    return LeNet5(shape, activation, pooling, batch_norm, dropout, init)
+    if init != "torch" and not shared:
+        raise UsageError(f"lenet5: init is {init!r}, which is for shared weights; set model.init=torch")
+    return LeNet5(shape, activation, pooling, batch_norm, dropout, shared, init)
 
 
 def lenet_numpy(shape: Picture) -> "LeNetNumpy":
@@ -44,19 +48,20 @@ class LeNet5(nn.Module):
         pooling: Pooling,
         batch_norm: bool,
         dropout: float,
+        shared: bool,
         init: Initialisation,
     ) -> None:
         super().__init__()
-        channels, height, width = shape
+        height, width = shape[1:]
         flat = 16 * _after(height, padding=2) * _after(width, padding=2)
         norms = [nn.BatchNorm2d(6)], [nn.BatchNorm2d(16)]
         drop = [nn.Dropout(dropout)] if dropout else []
         self.features = nn.Sequential(
-            nn.Conv2d(channels, 6, 5, padding=2),  # (N, 6, H, W)
+            _convolution(shape, 6, 2, shared),  # (N, 6, H, W)
             *(norms[0] if batch_norm else []),
             activation(act),
             pool(pooling, 2),  # (N, 6, H/2, W/2)
-            nn.Conv2d(6, 16, 5),  # (N, 16, H/2 - 4, W/2 - 4)
+            _convolution((6, height // 2, width // 2), 16, 0, shared),  # (N, 16, H/2 - 4, W/2 - 4)
             *(norms[1] if batch_norm else []),
             activation(act),
             pool(pooling, 2),  # (N, 16, H/4 - 2, W/4 - 2)
@@ -100,6 +105,13 @@ class LeNetNumpy(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return features."""
         return self.features(x)  # type: ignore[no-any-return]
+
+
+def _convolution(shape: Picture, filters: int, padding: int, shared: bool) -> nn.Module:
+    channels, height, width = shape
+    if shared:
+        return nn.Conv2d(channels, filters, 5, padding=padding)
+    return Unshared2d(channels, filters, 5, height, width, padding=padding)
 
 
 def _after(size: int, padding: int) -> int:

@@ -1,6 +1,7 @@
 """Any CNN of timm (PyTorch Image Models, Wightman 2019): `model=timm:<name>`; needs `pip install 'onnxway[timm]'`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -33,7 +34,8 @@ def timm(shape: Picture, *, architecture: str, dropout: float = 0.0, weights: st
         raise DataError(f"timm could not make {architecture!r}: {reason}; set model.weights to a file") from None
     _require_maps(net, architecture, shape)
     if weights != "timm":
-        heads, stem = (_names(net.pretrained_cfg.get(key)) for key in ("classifier", "first_conv"))
+        config: dict[str, Any] = net.pretrained_cfg  # type: ignore[assignment]
+        heads, stem = (_names(config.get(key)) for key in ("classifier", "first_conv"))
         pretrained.load(net, weights, ("timm", ""), stem=stem[0], apart=tuple(f"{head}." for head in heads))
     return net
 

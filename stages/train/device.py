@@ -92,6 +92,13 @@ def numerics(config: TrainConfig, device: torch.device) -> Iterator[None]:
             torch.backends.cudnn.benchmark = benchmark
 
 
+def seed(device: torch.device, number: int) -> None:
+    """Seed the generators that layers draw from; `torch.manual_seed` asks every kind of device, in 0.2 ms."""
+    torch.default_generator.manual_seed(number)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index].manual_seed(number)
+
+
 @contextmanager
 def out_of_memory_in_words(config: TrainConfig) -> Iterator[None]:
     """Turn what torch raises when the device's memory is full into a `TrainingError` that says what to do."""

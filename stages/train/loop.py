@@ -155,9 +155,9 @@ class Training:
 
     def train_step(self, raw: torch.Tensor, targets: torch.Tensor) -> None:
         """Make one step on one batch; what it draws by chance is a function of seed, step and process alone."""
-        purpose = f"/{self.group.ranks.rank}" if self.group.ranks.rank else ""
-        torch.manual_seed(batches.derived_seed(self.config.seed, f"dropout{purpose}", self.step))
-        self.generator.manual_seed(batches.derived_seed(self.config.seed, f"augment{purpose}", self.step))
+        own = f"/{self.group.ranks.rank}" if self.group.ranks.rank else ""
+        device.seed(self.place, batches.derived_seed(self.config.seed, f"dropout{own}", self.step))
+        self.generator.manual_seed(batches.derived_seed(self.config.seed, f"augment{own}", self.step))
         share = self.order.share(self.step)
         rows = len(targets) if share else 0
         raw, targets = self.graph.task.augment(raw, targets, self.generator)

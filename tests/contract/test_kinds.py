@@ -49,7 +49,7 @@ def walked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         model=kind.model,
         task=use("classify"),
         train=TrainConfig(epochs=3, batch_size=16, lr=5e-3, device="cpu", threads=1),
-        verify=VerifyConfig(rows=200, max_batch=16, budget_s=1, witness=4),
+        verify=VerifyConfig(rows=200, max_batch=16, budget_s=1, witness=2),
     )
     run = tmp_path_factory.mktemp(name)
     exported = export.run(recipe.export, train.run(recipe, data, run / "train"), run / "export")

@@ -90,13 +90,14 @@ def invoke(workplace: Path) -> Invoke:
 class Fakes:
     """Which stages were made, and what happens in them: `before["export"] = f` calls f in that stage.
 
-    `score` gives the validation accuracy of a recipe, or raises.
+    `score` gives the validation accuracy of a recipe, or raises; `chosen` the recipe with what training chose.
     """
 
     made: list[str] = field(default_factory=list)
     before: dict[str, Callable[[Path], object]] = field(default_factory=dict)
     verdict: bool = True
     score: Callable[[Recipe], float] = lambda recipe: 0.9
+    chosen: Callable[[Recipe], Recipe] = lambda recipe: recipe
 
     def enter(self, stage: str, out: Path) -> None:
         self.made.append(stage)
@@ -122,7 +123,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
         observer.metrics({name: value for name, value in epoch.items() if name != "epoch"}, 1)
         made = TrainResult(
             folder=out,
-            recipe=recipe,
+            recipe=fakes.chosen(recipe),
             data=dataset.info,
             weights_sha256=files.sha256(weights),
             metrics={"accuracy": 0.9889},

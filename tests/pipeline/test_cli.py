@@ -38,7 +38,7 @@ SURFACE = {
         "--runs",
         "--data-root",
     ],
-    "predict": ["REF", "PICTURE...", "--json", "--provider", "--trusted-key", "--runs"],
+    "predict": ["REF", "FILE...", "--text", "--json", "--provider", "--trusted-key", "--runs"],
     "promote": ["NAME", "--from", "--runs"],
     "run": ["RECIPE", "--set", "--device", "--force", "--runs", "--data-root"],
     "serve": [
@@ -52,6 +52,7 @@ SURFACE = {
         "--host",
         "--port",
         "--grpc-port",
+        "--processes",
         "--max-body",
         "--max-rows",
         "--max-pixels",

@@ -88,7 +88,7 @@ def test_predict_answers_for_the_good_pictures(walked: Walked, at_walked: Invoke
     done = at_walked("predict", "latest", str(bad), str(tmp_path / "none.png"), str(digit), "--json")
     assert done.exit_code == 1
     (answer,) = [json.loads(line) for line in done.stdout.splitlines()]
-    assert answer["picture"] == str(digit)
+    assert answer["input"] == str(digit)
     assert len(done.stderr.splitlines()) == 2
     assert all(line.startswith("Error: ") for line in done.stderr.splitlines())
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline import run as walk
 from pipeline import tracking
-from stages.recipe import Recipe
+from stages.recipe import Recipe, replace
 from tests.pipeline.conftest import Fakes, Invoke
 
 GRID = ("sweep", "lenet_digits", "--grid", "train.lr=0.1,0.2", "--grid", "train.epochs=1,2")
@@ -121,6 +121,19 @@ def test_a_point_that_fails_loses_no_other(invoke: Invoke, fakes: Fakes) -> None
     fakes.score = by_rate
     assert invoke(*GRID).exit_code == 0
     assert fakes.take() == ["train"] * 2
+
+
+@pytest.mark.usefixtures("untracked")
+def test_what_training_chose_otherwise_is_said(invoke: Invoke, fakes: Fakes) -> None:
+    """A choice by measurement may fall otherwise in another point, and is then compared with the rest."""
+    fakes.chosen = lambda made: replace(made, train={"precision": "bf16" if made.train.lr == 0.1 else "fp32"})
+    done = invoke(*GRID)
+    assert done.stderr.splitlines()[-1] == (
+        "not alike: training chose train.precision bf16 here and fp32 there, so that is compared too; "
+        "choose it for all: --set train.precision=bf16"
+    )
+    fakes.chosen = lambda made: replace(made, train={"precision": "bf16"})
+    assert "not alike" not in invoke(*GRID, "--set", "train.seed=1").stderr
 
 
 @pytest.mark.usefixtures("untracked")

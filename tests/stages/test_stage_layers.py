@@ -7,7 +7,17 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from stages.layers import Activation, Initialisation, PoolAll, Pooling, SameConv1d, activation, initialise, pool
+from stages.layers import (
+    Activation,
+    Initialisation,
+    PoolAll,
+    Pooling,
+    SameConv1d,
+    Unshared2d,
+    activation,
+    initialise,
+    pool,
+)
 
 POOLINGS = typing.get_args(Pooling)
 X = torch.randn(2, 3, 8, 6, generator=torch.Generator().manual_seed(0))
@@ -66,3 +76,11 @@ def test_initialisations_have_their_spread(kind: Initialisation) -> None:
     assert spread == pytest.approx(expected[kind], rel=0.05)
     assert torch.equal(before, net[2].weight) == (kind == "torch")
     assert bool(net[0].bias.any()) == (kind == "torch")
+
+
+def test_equal_kernels_everywhere_are_a_convolution() -> None:
+    convolution, unshared = nn.Conv2d(3, 4, 3, padding=1), Unshared2d(3, 4, 3, 8, 6, padding=1)
+    with torch.no_grad():
+        unshared.weight.copy_(convolution.weight.flatten(1).T.expand_as(unshared.weight))
+        unshared.bias.copy_(convolution.bias.expand_as(unshared.bias))
+    assert torch.allclose(unshared(X), convolution(X), atol=1e-6)

@@ -115,7 +115,7 @@ def read_token(path: Path | str | None, variable: str, environment: Mapping[str,
 
 def _read_keys(path: Path) -> dict[bytes, str]:
     """Return the digests of the keys in a file, and their names."""
-    found = {}
+    found: dict[bytes, str] = {}
     for number, line in enumerate(_text(path).splitlines(), 1):
         line = line.strip()
         if not line or line.startswith("#"):

@@ -45,5 +45,5 @@ def top(array: Array, count: int, labels: Sequence[str] = ()) -> Array:
     made = np.empty(order.shape, object)
     for at, index in np.ndenumerate(order):
         words = form % (rows[at[0], index], index)
-        made[at] = (f"{words}:{labels[index]}" if named else words).encode()
+        made[at] = (f"{words}:{labels[int(index)]}" if named else words).encode()
     return made

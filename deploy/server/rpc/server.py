@@ -21,6 +21,7 @@ from deploy.server.protocol.declined import declined
 from deploy.server.protocol.over_http import DIGEST_HEADER, retry_after
 from deploy.server.rpc import conversion
 from deploy.server.rpc.access import KeyInterceptor
+from deploy.server.rpc.ending import Ending
 from deploy.server.rpc.schema import SERVICE, message
 from deploy.server.statistics import Timing
 
@@ -75,6 +76,7 @@ class GrpcServer:
         self._control = control
         self._trace = trace
         self._shared = shared
+        self._ending = Ending()
         self._server: grpc.aio.Server | None = None
 
     @property
@@ -92,7 +94,8 @@ class GrpcServer:
                 ("grpc.so_reuseport", int(self._shared)),  # else a second server would take half of the calls unnoticed
             ],
         )
-        server.add_generic_rpc_handlers((_handlers(_Service(self._dataplane, self._control, self._trace)),))
+        service = _Service(self._dataplane, self._control, self._trace, self._ending)
+        server.add_generic_rpc_handlers((_handlers(service),))
         address = f"{self._host}:{self.port}"
         try:
             if self._credentials is None:
@@ -107,15 +110,17 @@ class GrpcServer:
         self._server = server
 
     async def stop(self, grace: float) -> None:
-        """Take no more calls, and answer what has come within `grace` seconds."""
+        """Refuse calls that come, end streams, and answer what is being computed within `grace` seconds."""
         if self._server is not None:
+            await self._ending.begin()
             await self._server.stop(grace)
 
 
 class _Service:
     """One method for each of the service's, from a request to the fields of its response."""
 
-    def __init__(self, dataplane: DataPlane, control: bool, trace: Trace | None) -> None:
+    def __init__(self, dataplane: DataPlane, control: bool, trace: Trace | None, ending: Ending) -> None:
+        self.ending = ending
         self._dataplane = dataplane
         self._control = control
         self._trace = trace
@@ -161,6 +166,7 @@ class _Service:
 
     async def infer(self, request: Any, context: Context) -> Any:
         """Answer a `ModelInferRequest`; raises what `DataPlane.infer` does."""
+        self.ending.require_open()
         timing = Timing()
         if self._trace is None:
             return await self._infer(request, context, timing)
@@ -279,12 +285,14 @@ def _inferring(service: _Service) -> Callable[[Any, Context], Awaitable[Any]]:
 
 def _streaming(service: _Service, response: Any) -> Callable[[AsyncIterator[Any], Context], AsyncIterator[Any]]:
     async def stream(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-        async for request in requests:
+        async for request in service.ending.until(requests):
             try:
                 yield response(infer_response=await service.infer(request, context))
             except Exception as error:  # the stream goes on: the others' answers are good
                 words = _words(error)
                 yield response(error_message=words, infer_response={"id": request.id})
+        if service.ending.begun.is_set():
+            await _abort(context, service.ending.error())
 
     return stream
 

@@ -1,7 +1,7 @@
 """One network a model that discovery finds, of the kind its `shape` is annotated as, and inputs for it."""
 
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -34,10 +34,13 @@ class Case:
     name: str
     shape: tuple[int | str, ...]
     tokens: bool
+    options: dict[str, Any] = field(default_factory=dict)
 
     def build(self) -> nn.Module:
         torch.manual_seed(0)
-        net: nn.Module = discover.call("models", use(self.name, **OPTIONS.get(self.name, {})), self.shape)
+        net: nn.Module = discover.call(
+            "models", use(self.name, **{**OPTIONS.get(self.name, {}), **self.options}), self.shape
+        )
         return net
 
     def inputs(self, rows: int, free: int = 23) -> torch.Tensor:

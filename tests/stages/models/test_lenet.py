@@ -40,3 +40,11 @@ def test_lenet5_switches():
     kinds = {type(layer) for layer in net.features}
     assert {nn.Tanh, nn.AvgPool2d, nn.BatchNorm2d, nn.Dropout} <= kinds
     assert not {nn.ReLU, nn.MaxPool2d} & kinds
+
+
+def test_without_sharing_each_place_has_its_kernels():
+    net = lenet5((1, 28, 28), shared=False)
+    assert sum(p.numel() for p in net.features[0].parameters()) == 28 * 28 * 156
+    assert sum(p.numel() for p in net.features[3].parameters()) == 10 * 10 * 2416
+    with pytest.raises(UsageError, match="init is 'he_normal', which is for shared weights"):
+        lenet5((1, 28, 28), shared=False, init="he_normal")

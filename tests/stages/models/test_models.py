@@ -1,6 +1,7 @@
 """Every model that discovery finds does what stages/models/README.md asks of it."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -64,3 +65,9 @@ def test_every_model_takes_other_shapes(name: str) -> None:
     net = of.build().eval()
     with torch.inference_mode():
         assert net(of.inputs(1)).shape == (1, net.out_features)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_stands_in_the_docs(name: str) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "models.md").read_text()
+    assert f"`{name}`" in text or f"`{name}:" in text

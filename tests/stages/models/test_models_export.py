@@ -1,5 +1,8 @@
 """Every model exports through the project's own export, for any batch and any free length, and answers as in torch."""
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -12,11 +15,14 @@ from tests.stages.models.cases import Case, case
 DEEP = (  # or like another one in what its graph is made of
     "alexnet",
     "densenet121",
+    "densenet_bc",
     "googlenet",
     "gru",
+    "lstm",
     "inception_v3",
     "lenet_numpy",
     "mobilenet_v3_large",
+    "mobilenet_v3_small",
     "r3d_18",
     "resnet18",
     "resnet34",
@@ -46,6 +52,18 @@ def agree(of: Case) -> None:
 @pytest.mark.parametrize("name", QUICK)
 def test_exported_answers_are_those_of_torch(name: str) -> None:
     agree(case(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("lenet5", {"shared": False, "pooling": "l2", "activation": "silu", "batch_norm": True, "dropout": 0.5}),
+        ("resnet_cifar", {"depth": 8, "pooling": "l2", "activation": "tanh", "batch_norm": False, "residual": False}),
+        ("gru", {"summary": "last"}),
+    ],
+)
+def test_exported_answers_are_those_of_torch_with_other_options(name: str, options: dict[str, Any]) -> None:
+    agree(dataclasses.replace(case(name), options=options))
 
 
 @pytest.mark.matrix

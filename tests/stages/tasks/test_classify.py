@@ -1,3 +1,6 @@
+import dataclasses
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -74,7 +77,54 @@ def test_augmentation_is_off_unless_asked_for_and_keeps_labels():
     assert labels is targets
 
 
-def test_only_images_can_be_varied():
-    task(SERIES)
-    with pytest.raises(UsageError, match="varies images only, and data 'series' has none"):
+def test_options_that_do_not_fit_the_samples_are_named():
+    task(SERIES, noise=0.1, crop=0.1, mixup=0.2)
+    with pytest.raises(UsageError, match="task option 'rotate_deg' does not fit data 'series'"):
         task(SERIES, rotate_deg=5.0)
+    with pytest.raises(UsageError, match="task option 'noise' does not fit data 'pictures'"):
+        task(noise=0.1)
+    with pytest.raises(UsageError, match="'label_smoothing' is 1, expected in"):
+        task(label_smoothing=1.0)
+
+
+def test_mixed_targets_are_shares_and_their_loss_is_the_mean_of_both():
+    raw, targets = torch.rand(8, 4, 4, 3), torch.arange(8) % 3
+    mixed, shares = task(mixup=0.4, cutmix=1.0).augment(raw, targets, torch.Generator().manual_seed(0))
+    assert mixed.shape == raw.shape
+    assert shares.shape == (8, 3)
+    scores = torch.randn(8, 3)
+    for options in ({}, {"label_smoothing": 0.1}, {"class_weights": "balanced"}):
+        made = task(dataclasses.replace(IMAGES, counts=(6, 1, 2)), **options)
+        each = torch.stack(
+            [made.loss(scores[row : row + 1], torch.tensor([label])) for row in range(8) for label in range(3)]
+        )
+        assert made.loss(scores, shares) == pytest.approx((each.view(8, 3) * shares).sum(1).mean().item(), rel=1e-5)
+
+
+def test_balanced_weights_make_every_class_count_alike():
+    counts = (60, 30, 10)
+    made = task(dataclasses.replace(IMAGES, counts=counts), class_weights="balanced")
+    assert made.primary == "balanced_accuracy"
+    scores, targets = torch.randn(100, 3), torch.repeat_interleave(torch.arange(3), torch.tensor(counts))
+    by_class = [nn.functional.cross_entropy(scores[targets == c], targets[targets == c]) for c in range(3)]
+    assert made.loss(scores, targets) == pytest.approx(torch.stack(by_class).mean().item(), rel=1e-5)
+    with pytest.raises(UsageError, match=r"training rows by class \(3, 0, 1\), expected 1 or more for each of 3"):
+        task(dataclasses.replace(IMAGES, counts=(3, 0, 1)), class_weights="balanced")
+
+
+def test_figures_by_class_are_scikit_learn_s():
+    from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
+
+    generator = np.random.default_rng(0)
+    info = dataclasses.replace(IMAGES, labels=tuple("abcdef"))
+    probabilities = generator.dirichlet(np.ones(6), 200).astype(np.float32)
+    targets = generator.integers(0, 4, 200)  # two classes have no row
+    outputs = {"probabilities": probabilities, "class_index": probabilities[:, :5].argmax(1)}  # one is never decided
+    metrics = task(info).metrics(outputs, targets)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn says that there are such classes
+        assert metrics["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(targets, outputs["class_index"]))
+    assert metrics["macro_f1"] == pytest.approx(f1_score(targets, outputs["class_index"], average="macro"))
+    exact = probabilities.astype(np.float64)
+    assert metrics["log_loss"] == pytest.approx(log_loss(targets, exact, labels=range(6)), rel=1e-5)
+    assert 0 < metrics["ece"] < 1

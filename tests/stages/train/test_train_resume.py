@@ -91,7 +91,7 @@ def test_what_a_step_drops_is_a_function_of_seed_and_step(fast, digits, tmp_path
     assert plain.weights.read_bytes() != whole.weights.read_bytes()
     disturbed = recorder(lambda done: torch.rand(7))  # somebody else draws numbers between the steps
     same(train.run(fast(), digits, tmp_path / "disturbed", disturbed), whole)
-    monkeypatch.setattr(torch, "manual_seed", lambda seed: None)
+    monkeypatch.setattr(loop.device, "seed", lambda place, number: None)
     assert train.run(fast(), digits, tmp_path / "unseeded").weights.read_bytes() != whole.weights.read_bytes()
 
 

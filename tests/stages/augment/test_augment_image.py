@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from deploy.errors import UsageError
 from stages.augment import ImageAugment
 
-EVERYTHING = ImageAugment(rotate_deg=20, translate=0.1, scale=0.2, flip=True, erase=0.3)
+EVERYTHING = ImageAugment(rotate_deg=20, translate=0.1, scale=0.2, crop=0.2, flip=True, randaugment=2, erase=0.3)
 
 
 def generator(seed=0):
@@ -18,16 +19,17 @@ def pictures(count=8, height=12, width=10, channels=3):
 
 
 def test_the_default_is_off():
-    assert not ImageAugment()
     images = pictures()
     assert ImageAugment()(images, generator()) is images
 
 
 @pytest.mark.parametrize(
-    "change", [{"rotate_deg": 5.0}, {"translate": 0.1}, {"scale": 0.1}, {"flip": True}, {"erase": 0.1}]
-)
-def test_each_option_turns_it_on(change):
-    assert ImageAugment(**change)
+    "change",
+    [{"rotate_deg": 5.0}, {"translate": 0.1}, {"scale": 0.1}, {"crop": 0.2}, {"flip": True}, {"erase": 0.1},
+     {"randaugment": 1}],
+    ids=str,
+)  # fmt: skip
+def test_each_option_changes_something(change):
     assert not torch.equal(ImageAugment(**change)(pictures(), generator()).float(), pictures().float())
 
 
@@ -51,7 +53,7 @@ def test_the_generator_alone_decides():
 
 @pytest.mark.parametrize(
     "augment", [dataclasses.replace(ImageAugment(), **{name: getattr(EVERYTHING, name)}) for name in
-                ("rotate_deg", "translate", "scale", "flip", "erase")], ids=str
+                ("rotate_deg", "translate", "scale", "crop", "flip", "randaugment", "erase")], ids=str
 )  # fmt: skip
 def test_each_image_is_varied_in_its_own_way(augment):
     same = pictures(1).expand(16, -1, -1, -1)
@@ -63,7 +65,9 @@ def test_each_image_is_varied_in_its_own_way(augment):
 def only(monkeypatch, *columns):
     """Let the draws be given numbers in [-1, 1)."""
     values = torch.tensor([columns], dtype=torch.float32)
-    monkeypatch.setattr("stages.augment._uniform", lambda rows, wide, generator: values[:, :wide].expand(rows, wide))
+    monkeypatch.setattr(
+        "stages.augment.image.uniform", lambda rows, wide, generator: values[:, :wide].expand(rows, wide)
+    )
 
 
 def test_a_quarter_turn_is_exact_also_where_sides_differ(monkeypatch):
@@ -135,3 +139,24 @@ def test_angles_fill_their_range():
     assert angles.max() > 25
     assert angles.min() < -25
     assert abs(angles.mean()) < 1
+
+
+def test_a_crop_moves_whole_pixels_by_up_to_its_part_of_the_side():
+    images = pictures(400, 10, 20)
+    moved = ImageAugment(crop=0.1)(images, generator())
+    assert moved.dtype == torch.uint8
+    padded = torch.nn.functional.pad(images, (0, 0, 2, 2, 1, 1))
+    places = [(y, x) for y in range(3) for x in range(5)]
+    found = [
+        next(place for place in places if torch.equal(padded[i, place[0] :, place[1] :][:10, :20], moved[i]))
+        for i in range(len(images))
+    ]
+    assert set(found) == set(places)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("rotate_deg", -1.0), ("translate", 1.5), ("erase", float("nan")), ("randaugment", 17)]
+)
+def test_values_out_of_range_are_named(field, value):
+    with pytest.raises(UsageError, match=f"task option '{field}' is .*expected 0 to"):
+        ImageAugment(**{field: value})
