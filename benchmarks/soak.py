@@ -37,11 +37,13 @@ import numpy as np
 from PIL import Image
 
 from deploy import bundle
+from deploy.bundle import TensorSpec
 
 COLOURS = Path(__file__).parents[1] / "tests/deploy/fixtures/colours"
 EVERY_S = 5.0
 MORE_MIB = 4.0
 SIZE = 24
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 FIGURES = {"RSS MiB": MORE_MIB, "threads": 0.0, "descriptors": 0.0}
 """What is looked at, and by how much its median may grow."""
 
@@ -59,18 +61,19 @@ class Seen:
 class Clients:
     """Everything that is asked, one request at a time, on a few connections that are now and then made anew."""
 
-    def __init__(self, address: str, grpc_address: str, name: str, input_name: str, seen: Seen) -> None:
+    def __init__(self, address: str, grpc_address: str, name: str, picture: TensorSpec, seen: Seen) -> None:
         self._address, self._seen = address, seen
         self._connections = [http.client.HTTPConnection(address, timeout=30) for _ in range(4)]
-        self._rpc = _grpc_call(grpc_address, name, input_name)
-        tensor = {"name": input_name, "datatype": "UINT8", "shape": [1, SIZE, SIZE, 3]}
-        pixels = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
+        shape = [size if isinstance(size, int) else SIZE for size in picture.shape[1:]]
+        pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        self._rpc = _grpc_call(grpc_address, name, picture.name, pixels)
+        tensor = {"name": picture.name, "datatype": "UINT8", "shape": [1, *shape]}
         text = json.dumps({"inputs": [tensor | {"data": pixels.reshape(-1).tolist()}]}).encode()
         behind = {"inputs": [tensor | {"parameters": {"binary_data_size": pixels.size}}]}
         head = json.dumps(behind | {"parameters": {"binary_data_output": True}}).encode()
         length = {"Inference-Header-Content-Length": str(len(head))}
         infer, predict, packed = f"/v2/models/{name}/infer", "/predict", {"Content-Encoding": "gzip"}
-        rows = json.dumps({"inputs": [tensor | {"shape": [9, SIZE, SIZE, 3], "data": pixels.reshape(-1).tolist() * 9}]})
+        rows = json.dumps({"inputs": [tensor | {"shape": [9, *shape], "data": pixels.reshape(-1).tolist() * 9}]})
         asked: list[tuple[int, str, int, str, bytes, Mapping[str, str]]] = [
             (30, "bytes", 200, infer, head + pixels.tobytes(), length),
             (12, "JSON", 200, infer, text, {}),
@@ -145,13 +148,14 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=150.0, help="requests/s; less where the server takes longer")
     parser.add_argument("--swap", type=float, default=10.0, help="seconds between two swaps")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server is to end as well
     seen = Seen()
     with (
         tempfile.TemporaryDirectory() as folder,
         serving(options.bundle, Path(folder)) as (process, address, rpc, link),
     ):
         info = bundle.load(options.bundle).manifest
-        clients = Clients(address, rpc, info.name, info.input.tensors[0].name, seen)
+        clients = Clients(address, rpc, info.name, info.input.tensors[0], seen)
         drive(clients, process.pid, link, options, seen)
         clients.close()
         process.send_signal(signal.SIGTERM)
@@ -237,20 +241,20 @@ def point(link: Path, target: Path) -> None:
     made.replace(link)
 
 
-def _file(pixels: "np.ndarray[Any, np.dtype[np.uint8]]", kind: str) -> bytes:
+def _file(pixels: Pixels, kind: str) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, kind)
+    Image.fromarray(pixels.squeeze()).save(file, kind)
     return file.getvalue()
 
 
-def _grpc_call(address: str, name: str, input_name: str) -> Callable[[], str]:
+def _grpc_call(address: str, name: str, input_name: str, pixels: Pixels) -> Callable[[], str]:
     """Return a call over gRPC that returns what went wrong."""
     import grpc
 
     from deploy.server.rpc.schema import SERVICE, message
 
-    sent = message("ModelInferRequest")(model_name=name, raw_input_contents=[bytes(SIZE * SIZE * 3)])
-    sent.inputs.add(name=input_name, datatype="UINT8", shape=[1, SIZE, SIZE, 3])
+    sent = message("ModelInferRequest")(model_name=name, raw_input_contents=[pixels.tobytes()])
+    sent.inputs.add(name=input_name, datatype="UINT8", shape=[1, *pixels.shape])
     infer = grpc.insecure_channel(address).unary_unary(f"/{SERVICE}/ModelInfer")
     body = sent.SerializeToString()
 

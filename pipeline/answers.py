@@ -48,7 +48,8 @@ class Answers:
         decided, _ = self.task.decide(self.outputs)
         if decided.shape != self.targets.shape or decided.dtype.kind not in "iu":
             raise NoAnswersError("its task has no one decision a row")
-        return np.equal(decided, self.targets)
+        right: Array = decided == self.targets
+        return right
 
 
 @dataclass(frozen=True)

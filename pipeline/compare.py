@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from deploy import files
 from deploy.errors import UsageError
@@ -56,12 +57,14 @@ def _read(letter: str, reference: str, runs: Path, reader: Reader) -> Run:
     folder = run_folder(reference, runs)
     trained = folder.result("train")
     assert isinstance(trained, TrainResult)
-    done = {kind: folder.results().get(kind) for kind in ("export", "verify", "package")}
+    done: dict[str, Any] = folder.results()
+    exported, verified, packaged = (done.get(kind) for kind in ("export", "verify", "package"))
+    answers, silence = None, ""
     try:
-        answers, silence = reader.read(trained, done["verify"]), ""  # type: ignore[arg-type]
+        answers = reader.read(trained, verified)
     except NoAnswersError as error:
-        answers, silence = None, str(error)
-    return Run(letter, folder.path, trained, *done.values(), answers, silence)  # type: ignore[arg-type]
+        silence = str(error)
+    return Run(letter, folder.path, trained, exported, verified, packaged, answers, silence)
 
 
 def tables(runs: Sequence[Run]) -> list[Table]:

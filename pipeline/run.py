@@ -100,7 +100,7 @@ def run(
         names = list(STAGES)[: list(STAGES).index(last) + 1]
         _walk(work, folder, names, force)
     elif force or folder.kept("train", inputs) is None:  # another process of a distributed training: it only computes
-        importlib.import_module("stages.train").run(recipe, work.data, folder.stage("train"))
+        importlib.import_module("stages.train").run(recipe, work.data, folder.stage("train"), observer)
     return folder.path
 
 

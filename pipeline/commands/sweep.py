@@ -40,15 +40,15 @@ def command(
     command that repeats it; the exit code is 1 when a point failed.
     """
     from pipeline.console import Console
-    from pipeline.space import choices, span
+    from pipeline.space import Choices, Span, choices, span
     from pipeline.sweep import Plan, SweepError, make, table, warnings
 
     if not grid and not search:
         raise UsageError("nothing to sweep; give --grid KEY=A,B,C or --search KEY=LOW..HIGH --trials N")
     if bool(search) != (trials is not None):
         raise UsageError("--search and --trials belong together: --search train.lr=1e-4..0.1:log --trials 20")
-    axes = (*map(choices, grid), *map(span, search))
-    plan = Plan(recipe, settings, axes, trials or 0, device)
+    axes: list[Choices | Span] = [*map(choices, grid), *map(span, search)]
+    plan = Plan(recipe, settings, tuple(axes), trials or 0, device)
     failure = None
     try:
         swept = make(plan, runs=runs, data_root=data_root, observer=Console())

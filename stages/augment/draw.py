@@ -14,7 +14,8 @@ def beta(rows: int, alpha: float, generator: torch.Generator) -> torch.Tensor:
     """Return (rows,) numbers from Beta(alpha, alpha): x / (x + y) of two gamma variables."""
     shape = torch.full((2, rows), alpha, device=generator.device)
     first, second = torch._standard_gamma(shape, generator).clamp_min(torch.finfo(shape.dtype).tiny)
-    return first / (first + second)
+    share: torch.Tensor = first / (first + second)
+    return share
 
 
 def within(centre: torch.Tensor, radius: torch.Tensor | float, length: int) -> torch.Tensor:

@@ -61,9 +61,9 @@ class SeriesAugment:
         speed = 1 + self.warp * _curve(count, length, generator)
         passed = speed.cumsum(dim=1) - speed[:, :1]
         passed = passed / passed[:, -1:].clamp_min(1e-6)
-        cut, start = ((uniform(count, 2, generator) + 1) / 2).split(1, dim=1)
-        cut = cut * self.crop
-        return start * cut + passed * (1 - cut)
+        parts = (uniform(count, 2, generator) + 1) / 2
+        cut = parts[:, :1] * self.crop
+        return parts[:, 1:] * cut + passed * (1 - cut)
 
 
 def _curve(count: int, length: int, generator: torch.Generator) -> torch.Tensor:

@@ -23,18 +23,18 @@ _UNICODE = unicodedata.ucd_3_2_0
 
 
 class CodePointTable(nn.Module):
-    """int64 code points -> int64 values, `default` where none is given.
+    """int64 code points -> int64 values; `values` has one for each code point (CODE_POINTS,).
 
     In two steps, as Unicode's own tables are: pages of 256 that are alike are stored once.
     """
 
-    def __init__(self, values: Mapping[int, int], default: int = 0) -> None:
+    def __init__(self, values: Array) -> None:
         super().__init__()
-        dense = np.full(CODE_POINTS, default, np.int64)
-        dense[list(values)] = list(values.values())
-        pages, numbers = np.unique(dense.reshape(-1, _PAGE), axis=0, return_inverse=True)
-        self.register_buffer("numbers", torch.from_numpy(numbers.reshape(-1)), persistent=False)
-        self.register_buffer("pages", torch.from_numpy(pages.reshape(-1)), persistent=False)
+        pages: dict[bytes, int] = {}
+        numbers = [pages.setdefault(page.tobytes(), len(pages)) for page in values.astype(np.int64).reshape(-1, _PAGE)]
+        stored = np.frombuffer(b"".join(pages), np.int64).copy()
+        self.register_buffer("numbers", torch.tensor(numbers), persistent=False)
+        self.register_buffer("pages", torch.from_numpy(stored), persistent=False)
 
     def forward(self, points: torch.Tensor) -> torch.Tensor:
         """Return values in the shape of `points`."""
@@ -43,14 +43,21 @@ class CodePointTable(nn.Module):
         return pages[page * _PAGE + points % _PAGE]
 
 
+def by_code_point(values: Mapping[int, int], default: int) -> Array:
+    """Return int64 (CODE_POINTS,): the value of each code point, `default` where none is given."""
+    dense = np.full(CODE_POINTS, default, np.int64)
+    dense[list(values)] = list(values.values())
+    return dense
+
+
 @functools.cache
-def kinds() -> dict[int, int]:
-    """Return SEPARATOR, LETTER or MARK by code point.
+def kinds() -> Array:
+    """Return SEPARATOR, LETTER or MARK by code point, int64 (CODE_POINTS,).
 
     Letters, digits, combining marks and the apostrophe are parts of words, but each Chinese or Japanese character is
     one by itself; blanks, control characters and U+0000 are between words.
     """
-    return {point: _kind(chr(point)) for point in range(CODE_POINTS)}
+    return np.array([_kind(chr(point)) for point in range(CODE_POINTS)])
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from deploy.bundle import Signature, TensorSpec
 from deploy.errors import UsageError
 from deploy.inputs import encode_text
 from stages.dataset import Array, DataInfo
-from stages.inputs.codepoints import CODE_POINTS, LETTER, MARK, CodePointTable, kinds, lower, spread
+from stages.inputs.codepoints import CODE_POINTS, LETTER, MARK, CodePointTable, by_code_point, kinds, lower, spread
 
 PADDING, UNKNOWN, FIRST = 0, 1, 2
 """Token ids: of no token, of one that is not known, and of the first that is."""
@@ -76,8 +76,8 @@ class _Text(nn.Module):
         points = TensorSpec("text", "int32", ("batch", "length"), (0.0, CODE_POINTS - 1.0), "code point")
         self.signature = Signature("text", (points,))
         self.preprocessed_shape = ("length", vocabulary)
-        smaller = {capital: small - capital for capital, small in lower().items()} if lowercase else {}
-        self.to_lower = CodePointTable(smaller) if lowercase else None
+        steps = {capital: small - capital for capital, small in lower().items()}
+        self.to_lower = CodePointTable(by_code_point(steps, 0)) if lowercase else None
 
     def forward(self, text_NL: torch.Tensor) -> torch.Tensor:  # noqa: N803
         """Return token ids."""
@@ -108,7 +108,7 @@ class Characters(_Text):
     def __init__(self, alphabet: list[int], lowercase: bool) -> None:
         super().__init__(FIRST + len(alphabet), lowercase)
         known = {point: FIRST + place for place, point in enumerate(alphabet)}
-        self.ids = CodePointTable(known | {0: PADDING}, UNKNOWN)
+        self.ids = CodePointTable(by_code_point(known | {0: PADDING}, UNKNOWN))
 
     def tokens(self, points: torch.Tensor) -> torch.Tensor:
         """Return token ids (N, L) of code points."""

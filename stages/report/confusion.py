@@ -103,7 +103,9 @@ def _count(count: int) -> str:
 
 
 def _ratio(part: Array, whole: Array) -> Array:
-    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    ratios = np.full(len(whole), np.nan)
+    np.divide(part, whole, out=ratios, where=whole > 0)
+    return ratios
 
 
 def _percent(value: float) -> str:

@@ -29,4 +29,5 @@ def stretched(values: Array) -> Array:
         return values
     values = np.nan_to_num(values.astype(np.float64))
     low, high = np.percentile(values, [1, 99])
-    return np.clip(255 * (values - low) / np.maximum(high - low, 1e-12), 0, 255).astype(np.uint8)
+    scaled: Array = 255 * (values - low) / max(high - low, 1e-12)
+    return np.clip(scaled, 0, 255).astype(np.uint8)

@@ -94,7 +94,7 @@ def side_by_side(lines: Mapping[str, Sequence[float | None]], name: str) -> str:
             axes.plot(range(1, len(known) + 1), known, color=color, marker=".", label=label)
         axes.set_xlabel("epoch")
         axes.set_ylabel(name.replace("_", " "))
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params("x", integer=True)
         axes.legend(frameon=False, ncols=4)
         return svg(figure)
 

@@ -100,7 +100,7 @@ def _seconds(way: Way, trial: Graph, batch: Batch) -> float:
     scores = Scores(trial, *way, raw.device)
     _wait(raw.device)
     started = time.perf_counter()
-    trial.loss(scores(raw), targets).backward()
+    trial.loss(scores(raw), targets).backward()  # type: ignore[no-untyped-call]
     _wait(raw.device)
     seconds = time.perf_counter() - started
     trial.zero_grad()

@@ -35,11 +35,10 @@ class Group:
         devices = [place.index] if place.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(module, device_ids=devices)
 
-    def with_shared_statistics(self, module: nn.Module, place: torch.device) -> nn.Module:
-        """Return the module with batch norm over all processes' rows; on the CPU torch has no such layer."""
-        if self.alone or place.type != "cuda":
-            return module
-        return nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-any-return]
+    def share_statistics(self, module: nn.Module, place: torch.device) -> None:
+        """Let the batch norms inside a module see all processes' rows; on the CPU torch has no such layer."""
+        if not self.alone and place.type == "cuda":
+            nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
 
     def sums(self, *values: float) -> list[float]:
         """Return each value, added up over all processes."""

@@ -83,7 +83,8 @@ class Training:
         self.group, self.stop, self.observer = group, stop, observer
         self.key = checkpoint.training_key(recipe, dataset.info)
         saved = checkpoint.load(folder, self.key, observer)
-        self.graph = group.with_shared_statistics(build(recipe, dataset.info).to(place), place)
+        self.graph = build(recipe, dataset.info).to(place)
+        group.share_statistics(self.graph, place)
         require_fit(dataset, self.graph.input)
         self.order = batches.Order(recipe.train, len(dataset.train), group.ranks)
         self.batches = batches.load(dataset.train, self.graph.pre, recipe.train, self.order, place, observer)

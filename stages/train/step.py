@@ -47,7 +47,7 @@ class Stepper:
         scores: nn.Module = Scores(graph, config.precision, config.channels_last, place)
         self.scores = group.parallel(scores, place)
         if config.compile:  # the graph itself stays as it is, for evaluation
-            self.scores = torch.compile(self.scores)
+            self.scores = torch.compile(self.scores)  # type: ignore[assignment]
 
     def __call__(self, raw: torch.Tensor, targets: torch.Tensor, share: float) -> torch.Tensor:
         """Make one step; return the mean loss of these rows, which count as `share` of what one process has."""

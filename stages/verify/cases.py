@@ -39,6 +39,8 @@ def _edges(spec: TensorSpec, like: Array, generator: np.random.Generator) -> Ite
     dtype = np.dtype(spec.dtype)
 
     def random(*sizes: int) -> Array:
+        if dtype.kind == "i":  # symbols, not quantities: most others than those of the data would mean nothing
+            return generator.choice(like.reshape(-1), sizes)
         values = generator.uniform(low, high, sizes)
         return (values.round() if dtype.kind in "iu" else values).astype(dtype)
 

@@ -105,7 +105,13 @@ def repeated(feeds: Feeds, rows: int) -> Feeds:
 
 
 def disturbed(batch: Array, spec: TensorSpec, generator: np.random.Generator) -> Array:
-    """Return the batch with normal noise of a sixteenth of the value range, clipped to the range."""
+    """Return the batch with normal noise of a sixteenth of the value range, clipped to the range.
+
+    Signed whole numbers are symbols (characters, words), not quantities: of those a sixteenth is exchanged for others
+    of the batch.
+    """
+    if batch.dtype.kind == "i":
+        return np.where(generator.random(batch.shape) < 1 / 16, generator.choice(batch.reshape(-1), batch.shape), batch)
     low, high = spec.range or (float(batch.min()), float(batch.max()))
     noisy = batch + generator.normal(0, (high - low) / 16, batch.shape)
     clipped = np.clip(noisy, low, high)

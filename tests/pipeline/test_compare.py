@@ -64,8 +64,9 @@ def lines_of(text: str) -> dict[str, list[str]]:
     return {cells[0]: cells[1:] for cells in (re.split(r" {2,}", line) for line in text.splitlines()) if cells[0]}
 
 
-def test_two_runs(walked: Walked, at_walked: Invoke, worse: Path) -> None:
-    done = at_walked("compare", walked.run.name, "worse", "--html", "pages/compared.html")
+@pytest.mark.parametrize("reference", ["{run}", "models:/lenet_digits@candidate"])
+def test_two_runs(walked: Walked, at_walked: Invoke, worse: Path, reference: str) -> None:
+    done = at_walked("compare", reference.format(run=walked.run.name), "worse", "--html", "pages/compared.html")
     assert done.exit_code == 0, done.stderr
     rows = lines_of(done.stdout)
     train = json.loads((walked.run / "train" / "result.json").read_text())

@@ -11,14 +11,15 @@ def textcnn_reviews() -> Recipe:
     return Recipe(
         name="textcnn_reviews",
         data=use("reviews"),
-        input=use("text", unit="word", size=16384),
+        input=use("text", unit="word", size=65536),
         model=use("textcnn", embedding_dropout=0.3, word_dropout=0.1),
         task=use("classify", label_smoothing=0.1),
         train=TrainConfig(
-            epochs=6,
+            epochs=3,
             batch_size=64,
             lr=2e-3,
             weight_decay=0.05,
+            groups={"net.embedding": {"lr": 0.02}},  # its weights begin 20 times as large as the others
             schedule="onecycle",
             warmup=0.2,
             precision="fp32",
@@ -49,5 +50,5 @@ def textcnn_reviews_zh() -> Recipe:
         name="textcnn_reviews_zh",
         data=use("reviews_zh", longest=128),
         input=use("text", size=4000),
-        train={"epochs": 5},
+        train={"epochs": 4},
     )

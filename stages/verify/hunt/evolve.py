@@ -6,7 +6,7 @@ import numpy as np
 
 from deploy.bundle import Signature
 from stages.dataset import Array
-from stages.verify.hunt.found import bounds, chosen, settle
+from stages.verify.hunt.found import bounds, chosen, exchanged, settle, symbols
 from stages.verify.reference import Feeds
 
 Score = Callable[[Feeds], Array]  # one batch -> (N,), larger is what is sought
@@ -40,6 +40,9 @@ def _children(feeds: Feeds, signature: Signature, strength: Array, step: int, ge
     made = {}
     for spec in signature.tensors:
         parents = feeds[spec.name]
+        if symbols(parents):
+            made[spec.name] = _rewritten(parents, strength, step, generator)
+            continue
         low, high = bounds(spec, parents)
         children = parents.astype(np.float64)
         least = 1.0 if parents.dtype.kind in "iu" else 0.0  # what moves a whole number at all
@@ -55,6 +58,20 @@ def _children(feeds: Feeds, signature: Signature, strength: Array, step: int, ge
                 _fill(child, source, power, generator)
         made[spec.name] = settle(children, spec, low, high)
     return made
+
+
+def _rewritten(parents: Array, strength: Array, step: int, generator: np.random.Generator) -> Array:
+    """Return children of rows of symbols: some exchanged for others, or a box of another row's, or of one symbol."""
+    children = parents.copy()
+    for number, child in enumerate(children):
+        power = float(strength[number])
+        way = (step + number) % 3
+        if way == 0 or not child.ndim:
+            children[number] = exchanged(child, power, parents, generator)
+        else:
+            mate = parents[generator.integers(len(parents))]
+            _fill(child, mate if way == 1 else generator.choice(parents.reshape(-1)), power, generator)
+    return children
 
 
 def _sprinkle(child: Array, reach: float, part: float, generator: np.random.Generator) -> None:

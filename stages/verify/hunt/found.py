@@ -48,14 +48,31 @@ def settle(values: Array, spec: TensorSpec, low: float, high: float) -> Array:
     return (clipped.round() if dtype.kind in "iu" else clipped).astype(dtype)
 
 
+def symbols(array: Array) -> bool:
+    """Tell whether values are symbols (characters, words, categories: signed whole numbers), and not quantities."""
+    return array.dtype.kind == "i"
+
+
+def exchanged(values: Array, part: float, pool: Array, generator: np.random.Generator) -> Array:
+    """Return symbols with a part of them, one at least on average, exchanged for others of a pool."""
+    chosen = generator.random(values.shape) < max(part, 1 / max(1, values.size))
+    return np.where(chosen, generator.choice(pool.reshape(-1), values.shape), values)
+
+
 def neighbours(feeds: Feeds, signature: Signature, each: int, generator: np.random.Generator) -> Feeds:
     """Return every row of a batch with `each` others a hair beside it behind it: same fault, other rounding.
 
-    A quarter of the values moves: whole numbers by 1, real ones by up to a thousandth of the range.
+    A quarter of the values moves: whole numbers by 1, real ones by up to a thousandth of the range. Of symbols a
+    sixteenth is exchanged.
     """
     made = {}
     for spec in signature.tensors:
         values = np.repeat(feeds[spec.name], 1 + each, axis=0)
+        if symbols(values):
+            others = exchanged(values, 1 / 16, feeds[spec.name], generator)
+            others[:: 1 + each] = feeds[spec.name]
+            made[spec.name] = others
+            continue
         low, high = bounds(spec, values)
         step = 1.0 if values.dtype.kind in "iu" else (high - low) / 1000
         moves = generator.choice([-step, step], values.shape) * (generator.random(values.shape) < 0.25)

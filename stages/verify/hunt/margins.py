@@ -10,7 +10,7 @@ from deploy.bundle import Signature
 from stages.dataset import Array
 from stages.verify.hunt.budget import Budget
 from stages.verify.hunt.evolve import evolve
-from stages.verify.hunt.found import Found, bounds, chosen, settle
+from stages.verify.hunt.found import Found, bounds, chosen, settle, symbols
 from stages.verify.material import count
 from stages.verify.reference import Feeds, Reference
 
@@ -58,11 +58,21 @@ def _partners(seeds: Feeds, decisions: Array) -> Feeds:
     return {name: array[order[np.arange(size), other.argmax(1)]] for name, array in seeds.items()}
 
 
+def _crossed(near: Array, far: Array) -> Array:
+    """Return rows of symbols with the first half of what differs, and one at least, from `far`."""
+    differs = (near != far).reshape(len(near), -1)
+    first = differs.cumsum(axis=1) <= (differs.sum(axis=1, keepdims=True) + 1) // 2
+    return np.where((differs & first).reshape(near.shape), far, near)
+
+
 def _between(near: Feeds, far: Feeds, signature: Signature) -> Feeds:
     """Return the rows half-way, as the inputs can hold them."""
     made = {}
     for spec in signature.tensors:
         one, two = near[spec.name], far[spec.name]
+        if symbols(one):
+            made[spec.name] = _crossed(one, two)
+            continue
         low, high = bounds(spec, np.concatenate([one, two]))
         made[spec.name] = settle((one.astype(np.float64) + two) / 2, spec, low, high)
     return made

@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -334,10 +335,12 @@ def test_ten_thousand_idle_connections(colours: Path) -> None:
         assert asked(client, COLOURS, *behind_json()).status == 200
         before, few = rss_mib(process.pid), len(list(descriptors.iterdir()))
         command = [sys.executable, "-c", MANY, host, number, str(count)]
+        began = time.monotonic()
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as idle:
             assert idle.stdin is not None
             assert idle.stdout is not None
             assert idle.stdout.readline() == "held\n"
+            assert time.monotonic() - began < 25, "with a short backlog, connections wait a second and more for a place"
             until(lambda: len(list(descriptors.iterdir())) >= few + count)
             for _ in range(20):
                 assert asked(client, COLOURS, *behind_json()).status == 200

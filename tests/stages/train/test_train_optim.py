@@ -30,6 +30,10 @@ def test_cosine_falls_from_one_to_nothing():
     assert factors(schedule="cosine") == pytest.approx(expected, abs=1e-12)
 
 
+def test_linear_falls_from_one_to_nothing():
+    assert factors(schedule="linear") == pytest.approx([1 - step / TOTAL for step in range(TOTAL)])
+
+
 def test_warm_up_rises_linearly_and_the_rest_is_squeezed_behind_it():
     warm = factors(schedule="cosine", warmup=0.2)
     assert warm[:14] == pytest.approx([(step + 1) / 14 for step in range(14)])
