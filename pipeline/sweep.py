@@ -138,7 +138,16 @@ def make(plan: Plan, *, runs: Path, data_root: Path, observer: Observer) -> Swee
                 observer.say(f"point {number} of {plan.trials or len(points)}: {' '.join(point)}")
                 swept.put(_train(plan, point, metric, runs, data, observer))
                 _save(swept, folder.path)
+                _lead_to_best(swept, runs)
     return swept
+
+
+def _lead_to_best(swept: Sweep, runs: Path) -> None:
+    """Make the best point so far the latest run, so that `pipeline export` goes on with it."""
+    best = swept.ranked()[0]
+    if best.run:
+        RunFolder(runs / best.run).touch()
+        RunFolder(runs / best.run).link()
 
 
 def _checked(plan: Plan) -> list[Settings]:

@@ -1,5 +1,6 @@
 """What may share a batch: texts of different lengths do, and no answer shows it; series of different lengths do not."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,6 +65,17 @@ def test_texts_of_different_lengths_share_a_run(
     monkeypatch.setattr(predictor, "infer", lambda arrays: (runs.append(arrays["text"].shape), infer(arrays))[1])
     predictor.predict_many(["a", "good film", "so very dull", "x" * 20])
     assert runs == [(3, 16), (1, 32)]
+
+
+def test_a_long_text_with_brackets_is_a_text(reader: tuple[Predictor, float]) -> None:
+    from deploy.server.protocol.over_http import Bounds
+    from deploy.server.rest.payloads import Payload, read
+
+    text = "[1, 2] great, " * 6000
+    body = json.dumps({"text": [text, "[3]"]}).encode()
+    found = read(Payload(body, is_json=True), reader[0], Bounds(10**7))
+    assert found.is_batch
+    assert np.array_equal(found.request.arrays["text"], reader[0].arrays([text, "[3]"])["text"])
 
 
 def test_series_of_different_lengths_are_never_padded(tmp_path: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pipeline import folder as folders
 from pipeline import run as walk
 from pipeline import tracking
 from stages.recipe import Recipe, replace
@@ -36,16 +37,17 @@ def children(run_id: str) -> list[Any]:
 
 @pytest.mark.usefixtures("untracked")
 def test_every_combination_is_trained_and_the_best_comes_first(invoke: Invoke, fakes: Fakes) -> None:
-    fakes.score = by_rate
+    fakes.score = lambda recipe: 1 - by_rate(recipe)
     done = invoke(*GRID)
     assert done.exit_code == 0, done.stderr
     assert fakes.take() == ["train"] * 4
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["validation", "accuracy", "train.lr", "train.epochs", "epoch", "seconds", "run"]
     assert [line.split()[:3] for line in lines[1:5]] == [
-        ["0.7200", "0.2", "2"], ["0.7100", "0.2", "1"], ["0.6200", "0.1", "2"], ["0.6100", "0.1", "1"],
+        ["0.3900", "0.1", "1"], ["0.3800", "0.1", "2"], ["0.2900", "0.2", "1"], ["0.2800", "0.2", "2"],
     ]  # fmt: skip
-    assert lines[5] == "best: pipeline run lenet_digits --set train.lr=0.2 --set train.epochs=2"
+    assert lines[5] == "best: pipeline run lenet_digits --set train.lr=0.1 --set train.epochs=1"
+    assert folders.latest(Path("runs")).name == Path("runs/latest").resolve().name == lines[1].split()[-1]
     assert "0.98" not in done.stdout  # what the test split says has no place here
 
 
