@@ -59,13 +59,16 @@ def command(
             if as_json:
                 click.echo(json.dumps({"input": str(payload)} | answer, ensure_ascii=False))
             else:
-                click.echo("  ".join((_short(str(payload)), *_values(answer))))
+                click.echo("  ".join((_name(payload), *_values(answer))))
     if bad:
         raise click.exceptions.Exit(1)
 
 
-def _short(name: str) -> str:
-    line = " ".join(name.split())
+def _name(payload: Path | str) -> str:
+    """Return a path as it is, and the beginning of a text."""
+    if isinstance(payload, Path):
+        return str(payload)
+    line = " ".join(payload.split())
     return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"
 
 
