@@ -45,7 +45,7 @@ SERVERS = {
     server.name: server
     for server in (
         Server("ours", OURS, protocol="ours"),
-        Server("ours, 2 proc", (*OURS, "--processes", "2"), protocol="ours"),
+        Server("ours x 2", (*OURS, "--processes", "2"), protocol="ours"),
         Server("mosec", ("mosec_server.py",), ("mosec",)),
         Server("mosec tuned", ("mosec_server.py",), ("mosec",), environment={"TUNED": "1"}),
         Server("fastapi", ("fastapi_server.py",), ("fastapi", "uvicorn[standard]")),

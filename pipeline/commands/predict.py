@@ -49,7 +49,8 @@ def command(
     with predictor(reference, provider, runs, trusted_key) as loaded:
         if texts and not loaded.kind.texts:
             raise UsageError(f"--text is for models of text; this one takes {loaded.kind.file or 'tensors'}")
-        for payload in (*files, *texts):
+        payloads: list[Path | str] = [*files, *texts]
+        for payload in payloads:
             try:
                 answer = loaded.predict(payload).to_dict()
             except (InputError, NotFoundError) as error:
