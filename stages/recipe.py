@@ -9,7 +9,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Option = bool | int | float | str | tuple[float, ...]
+Option = bool | int | float | str | tuple[int, ...] | tuple[float, ...]
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
 

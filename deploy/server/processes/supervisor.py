@@ -183,7 +183,7 @@ class _Group:
             stdin=PIPE,
             stdout=PIPE,
             env=self._environment,
-            start_new_session=True,  # Ctrl-C is for the supervisor
+            process_group=0,  # Ctrl-C is for the supervisor
         )
         assert process.stdin is not None
         assert process.stdout is not None

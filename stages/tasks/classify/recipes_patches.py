@@ -7,6 +7,8 @@ def spectral_landsat() -> Recipe:
     """A small 3D-2D CNN on Landsat patches: six kinds of soil and crop, from four bands of 3 x 3 px.
 
     pipeline run spectral_landsat
+
+    Trains in 38 s on one core to 91.25 % of the 2,000 test patches (94.59 % of those to validate on; one seed).
     """
     return Recipe(
         name="spectral_landsat",
@@ -31,6 +33,9 @@ def gesture_emoji() -> Recipe:
     """Which of 43 hand signs an emoji shows: trained on one vendor's drawings, tested on another's.
 
     pipeline run gesture_emoji
+
+    Trains in 63 s on one core to 61.2 % of the 258 drawings of the other vendor (one seed), where guessing gives 2.3 %;
+    and to 97.7 % of the known drawings in a skin tone that training has not seen.
     """
     return Recipe(
         name="gesture_emoji",
@@ -57,6 +62,9 @@ def plate_characters() -> Recipe:
     """Which of the 65 characters of Chinese licence plates: tested on fonts that training has not seen.
 
     pipeline run plate_characters
+
+    Trains in 110 s on one core to 98.82 % of 1,950 test pictures (one seed), drawn from the one of six families of
+    fonts that neither training nor validation has. Which fonts those are depends on the machine.
     """
     return Recipe(
         name="plate_characters",

@@ -7,6 +7,9 @@ def textcnn_reviews() -> Recipe:
     """Kim's CNN on English film reviews: fresh or rotten, by words drawn at random at the start (CNN-rand).
 
     pipeline run textcnn_reviews
+
+    Trains in 47 s on one core to 76.71 % of the 1,275 test reviews (75.47 % of those to validate on; one seed), from
+    80 % of all reviews; a tenth chooses the epoch. Published, on a like set: 76.1 % (Kim 2014, CNN-rand).
     """
     return Recipe(
         name="textcnn_reviews",
@@ -44,6 +47,10 @@ def textcnn_reviews_zh() -> Recipe:
     """Kim's CNN on Chinese reviews, by characters: negative or positive.
 
     pipeline run textcnn_reviews_zh
+
+    Trains in 140 s on one core to 83.06 % of the 1,736 test reviews (one seed). Many are single clauses of a longer
+    review under its label; logistic regression on one to three characters has 84.85 % of the same validation reviews,
+    cut at the same 128 characters, and this network 83.87 %.
     """
     return replace(
         textcnn_reviews(),
