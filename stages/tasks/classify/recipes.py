@@ -98,6 +98,8 @@ def resnet_mnist() -> Recipe:
     """A small residual net on MNIST, with pictures turned, shifted and scaled a little.
 
     pipeline run resnet_mnist
+
+    Time and result are not measured yet.
     """
     return Recipe(
         name="resnet_mnist",

@@ -1,7 +1,7 @@
 """The classic CNNs of pictures, one small real recipe each, on hand signs of emoji (see `stages/data/hand_signs.py`).
 
 Five drawings of each of 43 signs are few for networks of millions of weights that start at random, and the test is on
-another vendor's drawings: these recipes show that each network trains, exports and verifies, not what it can do. Each
+another vendor's drawings: these recipes are there to walk each network the whole way, not to show what it can do. Each
 docstring gives command, time on one core, and result. On a folder of your own: `pipeline run image_folder --set
 data.path=FOLDER --set model=vgg`, and `--set model.weights=imagenet` where there is a network to fetch them by.
 """
@@ -13,6 +13,8 @@ def alexnet_emoji() -> Recipe:
     """AlexNet, with convolutions in two groups and dropout, on hand signs.
 
     pipeline run alexnet_emoji
+
+    Time and result are not measured yet.
     """
     return _emoji("alexnet_emoji", use("alexnet", groups=2), side=64, lr=3e-4, epochs=40)
 
@@ -21,6 +23,8 @@ def vgg_emoji() -> Recipe:
     """VGG of 11 layers with batch norm on hand signs.
 
     pipeline run vgg_emoji
+
+    Time and result are not measured yet.
     """
     return _emoji("vgg_emoji", use("vgg", depth=11, batch_norm=True), side=32, lr=5e-4, epochs=30)
 
@@ -29,6 +33,8 @@ def googlenet_emoji() -> Recipe:
     """GoogLeNet with its two auxiliary losses in training, and without them in the exported graph, on hand signs.
 
     pipeline run googlenet_emoji
+
+    Time and result are not measured yet.
     """
     return _emoji("googlenet_emoji", use("googlenet"), side=64, lr=1e-3, epochs=30)
 
@@ -37,6 +43,8 @@ def inception_v3_emoji() -> Recipe:
     """Inception v3 with its auxiliary loss in training on hand signs.
 
     pipeline run inception_v3_emoji
+
+    Time and result are not measured yet.
     """
     return _emoji("inception_v3_emoji", use("inception_v3"), side=75, lr=1e-3, epochs=20)
 
@@ -45,6 +53,8 @@ def densenet_emoji() -> Recipe:
     """DenseNet-BC of 40 layers on hand signs.
 
     pipeline run densenet_emoji
+
+    Time and result are not measured yet.
     """
     return _emoji("densenet_emoji", use("densenet_bc"), side=32, lr=3e-3, epochs=30)
 

@@ -90,6 +90,9 @@ def resnet3d_lobes() -> Recipe:
     """Which lobe of the brain a cube of 48 mm is from: trained on one brain, tested on another.
 
     pipeline run resnet3d_lobes
+
+    Trains in 105 s on one core to 67.0 % of 1,050 cubes of the other brain (one seed), where guessing gives 14.3 %; and
+    to 51.0 % of cubes of the same brain's other hemisphere, which is a mirror image of what training saw.
     """
     return Recipe(
         name="resnet3d_lobes",

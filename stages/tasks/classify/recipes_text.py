@@ -35,6 +35,8 @@ def lstm_reviews() -> Recipe:
     """A bidirectional LSTM on the same reviews, to compare with `textcnn_reviews`.
 
     pipeline run lstm_reviews
+
+    Time and result are not measured yet.
     """
     return replace(
         textcnn_reviews(),
