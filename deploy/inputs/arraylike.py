@@ -44,11 +44,18 @@ class ArrayInput(InputKind):
             raise InputError(f"{what}: not {self.file}")
         return read_npy(data, what, self.max_pixels)
 
+    def _sample(self, data: bytes, what: str) -> Array:
+        """Return what is in a file: one sample, because a path or bytes get one answer."""
+        array = self.decode(data, what)
+        if array.ndim == len(self.spec.shape) and len(array) != 1:
+            raise InputError(f"{what}: holds {len(array)} samples, expected one; for a batch pass the array itself")
+        return array
+
     def _array(self, payload: object) -> Array:
         if isinstance(payload, bytes | bytearray | memoryview):
-            return self.decode(bytes(payload), f"file of {len(payload)} bytes")
+            return self._sample(bytes(payload), f"file of {len(payload)} bytes")
         if isinstance(payload, str | os.PathLike):
-            return self.decode(read_file(Path(payload)), str(payload))
+            return self._sample(read_file(Path(payload)), str(payload))
         if not isinstance(payload, np.ndarray | list | tuple):
             raise InputError(f"got {type(payload).__name__}, expected {self.file}, or an array, {describe(self.spec)}")
         array = from_lists(payload, self.spec)

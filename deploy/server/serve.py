@@ -75,12 +75,21 @@ async def _run(dataplane: DataPlane, front: Front, order: Sequence[Companion], a
                 gc.freeze()  # a full collection would stop the loop for 10 ms, to find that all is in use
                 where = next(one.url for one in order if isinstance(one, _Door))
                 others = [one.where for one in order if isinstance(one, Addressed)]
-                announce([f"serving on {where}  try: curl --data-binary @picture.png {where}/predict", *others])
+                announce([f"serving on {where}  try: {_example(dataplane, where)}", *others])
                 await ended.wait()
         finally:
             dataplane.drain()
             await asyncio.gather(*(one.stop(DRAIN_S) for one in order))
             await front.close()
+
+
+def _example(dataplane: DataPlane, where: str) -> str:
+    """Return a command that the first model answers."""
+    for served in dataplane.models:
+        kind = served.predictor.kind
+        if kind.file:
+            return f"curl --data-binary @{kind.filename} {where}/predict"
+    return f"curl {where}/v2"
 
 
 def _print(lines: Sequence[str]) -> None:

@@ -182,3 +182,14 @@ def test_volumes_that_are_too_large_are_not_decoded() -> None:
     bomb = gzip.compress(bytes(4 * 2**20))
     with pytest.raises(TooLargeError, match="when decompressed"):
         small.arrays(bomb)
+
+
+def test_a_file_gets_one_answer(tmp_path: Path) -> None:
+    """A file of several samples would else be answered for the first of them, without a word."""
+    batch = np.zeros((3, 1, 4), np.float32)
+    (tmp_path / "batch.npy").write_bytes(npy(batch))
+    for payload in (tmp_path / "batch.npy", npy(batch)):
+        with pytest.raises(InputError, match="holds 3 samples, expected one"):
+            ONE.arrays(payload)
+    assert ONE.arrays(npy(batch[:1]))["series"].shape == (1, 1, 4)
+    assert ONE.is_batch(batch)

@@ -1,4 +1,4 @@
-"""The data plane over HTTP: Open Inference Protocol v2 with Triton's extensions, and pictures as they are.
+"""The data plane over HTTP: Open Inference Protocol v2 with Triton's extensions, and samples as they are.
 
 GET  /                                          a page to try the models with;  /openapi.json
 GET  /v2                                        server metadata
@@ -6,7 +6,7 @@ GET  /v2/health/live, /v2/health/ready
 GET  /v2/models/{m}[/versions/{v}]              model metadata;  .../ready, .../config, .../stats
 GET  /v2/models/stats                           statistics of all models
 POST /v2/models/{m}[/versions/{v}]/infer        tensors in JSON, in bytes behind the JSON, or in bytes alone
-POST /v2/models/{m}[/versions/{v}]/predict      the bytes of a picture, a form with one file, or JSON in the input's
+POST /v2/models/{m}[/versions/{v}]/predict      the bytes of a file, a form with one file, or JSON in the input's
                                                 natural form;  /predict for the only model
 and /metrics and /v2/repository as `rest_control` has them.
 
@@ -169,11 +169,11 @@ async def _form_file(request: Request) -> bytes:
         try:
             form = await parser.parse()
         except MultiPartException as error:
-            raise InputError(f"the form: {error.message} Send it as curl -F file=@picture.png URL does") from None
+            raise InputError(f"the form: {error.message} Send it as curl -F file=@FILE URL does") from None
     try:
         files = [part for part in form.values() if isinstance(part, UploadFile)]
         if len(files) != 1:
-            raise InputError("the form holds no file; send one: curl -F file=@picture.png URL")
+            raise InputError("the form holds no file; send one: curl -F file=@FILE URL")
         return await files[0].read()
     finally:
         await form.close()
