@@ -10,6 +10,10 @@ _DISK_FULL_WORDS = ("no space left on device", "disk is full", "disk full")
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad allocation", "bad_alloc")
 
 
+class InterruptedStageError(OnnxwayError):
+    """Ctrl-C or SIGTERM in a stage."""
+
+
 def explain(error: BaseException) -> tuple[str, int]:
     """Return the line and the exit code for an exception that ended a command."""
     if isinstance(error, OnnxwayError):

@@ -17,6 +17,7 @@ from deploy.errors import OnnxwayError, UsageError
 from deploy.schema import from_plain, to_plain
 from pipeline import verdict
 from pipeline.code import code_version
+from pipeline.failures import InterruptedStageError
 from pipeline.folder import STAGES, RunFolder, with_key
 from stages import discover
 from stages.observer import Observer
@@ -33,10 +34,6 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 LEAVE_OUT = ("checkpoint/*",)
 # Where a training runs, not what comes out of it: another device goes on with what is there (as checkpoints do).
 WHERE_NOT_WHAT = ("device", "workers", "memory_mb", "checkpoint_s")
-
-
-class InterruptedStageError(OnnxwayError):
-    """Ctrl-C or SIGTERM in a stage."""
 
 
 class VerdictError(OnnxwayError):

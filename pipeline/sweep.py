@@ -183,7 +183,7 @@ def _train(plan: Plan, point: Settings, metric: str, runs: Path, data: "_Data", 
     try:
         folder = run.run(made, runs=runs, data_root=data.root, observer=observer, last="train", data=data.of(made))
         trained = load(TrainResult, folder)
-    except run.InterruptedStageError:
+    except failures.InterruptedStageError:
         raise
     except Exception as error:
         words, _ = failures.explain(error)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import mlflow
 
-from pipeline.run import InterruptedStageError
+from pipeline.failures import InterruptedStageError
 from pipeline.tracking.store import TAG, client, log_params, speaking
 
 
