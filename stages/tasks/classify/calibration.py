@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from stages.dataset import Array
@@ -27,8 +28,15 @@ class Decision(nn.Module):
         return (scores / self.temperature).softmax(dim=1), scores.argmax(dim=1)
 
     def fit(self, scores: torch.Tensor, targets: Array) -> dict[str, float]:
-        """Set the temperature to the likeliest one on scores that were not trained on; return it by name."""
-        self.temperature.fill_(likeliest_temperature(scores, targets))
+        """Set the temperature to the likeliest one on scores that were not trained on; return it by name.
+
+        It stays 1 where the targets as they are, not smoothed, are no likelier for it: on few rows, nearly all right,
+        the smoothing would else decide.
+        """
+        found, wanted = likeliest_temperature(scores, targets), torch.from_numpy(targets)
+        exact = scores.detach().cpu().double()
+        if F.cross_entropy(exact / found, wanted) < F.cross_entropy(exact, wanted):
+            self.temperature.fill_(found)
         return {"temperature": float(self.temperature)}
 
 

@@ -50,6 +50,16 @@ def test_few_rows_that_are_all_right_do_not_ask_for_certainty():
     assert likeliest_temperature(torch.zeros(5, 3), np.zeros(5, np.int64)) > 0
 
 
+def test_a_few_rows_that_are_nearly_all_right_change_nothing():
+    """Smoothed targets alone would ask for T above 1 here, and make what is right less sure."""
+    decision, scores = Decision(), 12 * torch.eye(60)
+    scores[0] = torch.where(torch.arange(60) < 2, 12.0, 0.0)  # one that is in doubt
+    assert likeliest_temperature(scores, np.arange(60)) > 1.2
+    assert decision.fit(scores, np.arange(60)) == {"temperature": 1.0}
+    unsure = scores / 4
+    assert decision.fit(unsure, np.arange(60))["temperature"] < 0.5
+
+
 def test_the_decision_is_that_of_the_scores_at_every_temperature():
     decision, scores = Decision(), torch.randn(50, 7)
     before, index = decision(scores)
