@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("httptools", reason="needs the extra 'serve'")
+pytest.importorskip("grpc", reason="needs the extra 'grpc'")
+
 from deploy.server.lifecycle.watch import look
 from deploy.server.options import ServerOptions
 from deploy.server.processes.peers import merged
@@ -21,8 +24,6 @@ from deploy.server.processes.plan import Plan, Spot, settings
 from deploy.server.processes.supervisor import MEMBER, Followed
 from tests.deploy.server.lifecycle.kit import BLUE, free_port, get, grpc_load_on, load_on, make, point, until
 from tests.deploy.server.test_serve import server
-
-pytest.importorskip("grpc", reason="needs the extra 'grpc'")
 
 
 def members(process: "subprocess.Popen[str]") -> list[int]:
