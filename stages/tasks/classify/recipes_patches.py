@@ -8,7 +8,7 @@ def spectral_landsat() -> Recipe:
 
     pipeline run spectral_landsat
 
-    Trains in 38 s on one core to 91.25 % of the 2,000 test patches (94.59 % of those to validate on; one seed).
+    Trains in 38 s on one core to 91.25 % of the 2,000 test patches (seeds 1 and 2: 91.20 and 91.10 %).
     """
     return Recipe(
         name="spectral_landsat",
