@@ -32,7 +32,7 @@ import numpy as np
 from serving_servers import SERVERS, SHAPES, Body, Running, Server, body, jpeg, running
 
 from deploy import Predictor
-from deploy.inputs import decode_image
+from deploy.inputs.image import decode_image
 from deploy.providers import open_session, usable_cores
 
 KINDS = ("binary", "json", "jpeg")

@@ -4,45 +4,33 @@ A kind is a file here with a subclass of `InputKind`, and an entry in `KINDS`; e
 in the graph. Training decodes pictures, volumes and texts by the same functions, so that it sees what serving sees.
 """
 
+import importlib
+
 from deploy.bundle import Signature
 from deploy.errors import BundleError
 from deploy.inputs.checks import check
-from deploy.inputs.image import FORMATS, ImageInput, decode_image
 from deploy.inputs.kind import MAX_PIXELS, InputKind
-from deploy.inputs.series import SeriesInput
-from deploy.inputs.spectral import SpectralInput
-from deploy.inputs.tensors import TensorsInput
-from deploy.inputs.text import TextInput, encode_text
-from deploy.inputs.volume import VolumeInput, decode_volume
 
-__all__ = [
-    "FORMATS",
-    "KINDS",
-    "MAX_PIXELS",
-    "InputKind",
-    "check",
-    "decode_image",
-    "decode_volume",
-    "encode_text",
-    "input_kind",
-]
+__all__ = ["KINDS", "MAX_PIXELS", "InputKind", "check", "input_kind"]
 
-KINDS: dict[str, type[InputKind]] = {
-    "image": ImageInput,
-    "series": SeriesInput,
-    "spectral": SpectralInput,
-    "tensors": TensorsInput,
-    "text": TextInput,
-    "volume": VolumeInput,
+KINDS = {
+    "image": "ImageInput",
+    "series": "SeriesInput",
+    "spectral": "SpectralInput",
+    "tensors": "TensorsInput",
+    "text": "TextInput",
+    "volume": "VolumeInput",
 }
+"""Class by kind; its file has the kind's name, and is imported when a bundle has that kind."""
 
 
 def input_kind(signature: Signature) -> InputKind:
     """Return the kind that a signature names; `BundleError` for one that this version does not know."""
-    try:
-        return KINDS[signature.kind](signature)
-    except KeyError:
+    if signature.kind not in KINDS:
         choices = ", ".join(sorted(KINDS))
         raise BundleError(
             f"input kind {signature.kind!r}: this onnxway knows {choices}; upgrade: pip install -U onnxway"
-        ) from None
+        )
+    module = importlib.import_module(f"deploy.inputs.{signature.kind}")
+    kind: InputKind = getattr(module, KINDS[signature.kind])(signature)
+    return kind

@@ -10,7 +10,7 @@ from typing import overload
 import numpy as np
 
 from deploy.errors import OnnxwayError
-from deploy.inputs import decode_image
+from deploy.inputs.image import decode_image
 from stages.dataset import Array, Dataset, Split
 from stages.errors import DataError
 from stages.split import checked_split, dataset

@@ -9,7 +9,7 @@ from torch import nn
 
 from deploy.bundle import Signature, TensorSpec
 from deploy.errors import UsageError
-from deploy.inputs import encode_text
+from deploy.inputs.text import encode_text
 from stages.dataset import Array, DataInfo
 from stages.inputs.codepoints import CODE_POINTS, LETTER, MARK, CodePointTable, by_code_point, kinds, lower, spread
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from deploy.inputs import encode_text
+from deploy.inputs.text import encode_text
 from stages.dataset import TEXT, DataInfo, Dataset, Split, alphabet
 from stages.recipe import Component, use
 from stages.split import digest

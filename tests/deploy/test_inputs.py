@@ -10,7 +10,8 @@ from PIL import Image
 
 from deploy.bundle import Signature, TensorSpec
 from deploy.errors import BundleError, InputError, NotFoundError, OnnxwayError, TooLargeError
-from deploy.inputs import check, decode_image, input_kind
+from deploy.inputs import check, input_kind
+from deploy.inputs.image import decode_image
 
 IMAGE = Signature("image", (TensorSpec("image", "uint8", ("batch", "height", "width", 3), (0, 255)),))
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from deploy.bundle import Signature, TensorSpec
 from deploy.errors import InputError, NotFoundError, TooLargeError
-from deploy.inputs import encode_text, input_kind
-from deploy.inputs.text import MAX_CHARACTERS, padded_length
+from deploy.inputs import input_kind
+from deploy.inputs.text import MAX_CHARACTERS, encode_text, padded_length
 
 KIND = input_kind(Signature("text", (TensorSpec("text", "int32", ("batch", "length"), (0, 0x10FFFF), "code point"),)))
 

@@ -9,7 +9,8 @@ import pytest
 
 from deploy.bundle import Signature, TensorSpec
 from deploy.errors import InputError, TooLargeError
-from deploy.inputs import decode_volume, input_kind
+from deploy.inputs import input_kind
+from deploy.inputs.volume import decode_volume
 from tests.deploy.test_inputs_arrays import npy
 
 nibabel: Any = pytest.importorskip("nibabel", reason="needs the extra 'volumes'")

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from deploy.errors import UsageError
-from deploy.inputs import decode_image
+from deploy.inputs.image import decode_image
 from stages import discover
 from stages.data.digits import digits
 from stages.data.image_folder import image_folder

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.errors import UsageError
-from deploy.inputs import encode_text
+from deploy.inputs.text import encode_text
 from stages.dataset import TEXT, DataInfo, alphabet
 from stages.inputs.codepoints import (
     CODE_POINTS,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from deploy.inputs import encode_text
+from deploy.inputs.text import encode_text
 from stages.dataset import TEXT, DataInfo
 from stages.errors import ExportError
 from stages.export import write
