@@ -32,7 +32,7 @@ def test_arrays_are_answered_without_pillow(colours: Path) -> None:
     assert not loaded_by(code) & HEAVY
 
 
-def test_it_costs_at_most_30_percent_more_than_onnxruntime(tmp_path: Path) -> None:
+def test_it_costs_at_most_a_third_more_than_onnxruntime(tmp_path: Path) -> None:
     # Bytecode on both sides, as installed packages have it; one thread, or BLAS adds the cost of starting its own.
     environment = {"OMP_NUM_THREADS": "1", "PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
 
@@ -45,4 +45,4 @@ def test_it_costs_at_most_30_percent_more_than_onnxruntime(tmp_path: Path) -> No
     # The least of interleaved runs: whatever else the machine does only ever adds.
     runs = [(cost(base), cost(ours)) for _ in range(12)]
     least_base, least_ours = (min(column) for column in zip(*runs, strict=True))
-    assert least_ours <= 1.3 * least_base, f"{least_ours:.3f} s against {least_base:.3f} s of CPU time"
+    assert least_ours <= 4 / 3 * least_base, f"{least_ours:.3f} s against {least_base:.3f} s of CPU time"
