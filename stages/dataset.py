@@ -10,7 +10,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 TEXT = ("length",)
-"""Sample shape of texts: code points (N, length), int32, as `deploy.inputs.encode_text` makes them."""
+"""Sample shape of texts: code points (N, length), int32, as `deploy.inputs.text.encode_text` makes them."""
 
 
 @dataclass(frozen=True)

@@ -138,16 +138,14 @@ async def _statistics(request: Request) -> Response:
 async def _infer(request: Request) -> Response:
     name, version = request.path_params["name"], request.path_params.get("version")
     body = await request.body()
-    # HTTP's rule for a header that comes several times is one list; dict() would keep the last
-    headers = {key: ", ".join(request.headers.getlist(key)) for key in request.headers}
-    return wire_response(await dataplane_of(request).infer_wire(name, version, headers, body))
+    return wire_response(await dataplane_of(request).infer_wire(name, version, _headers(request), body))
 
 
 async def _predict(request: Request) -> Response:
     dataplane = dataplane_of(request)
     name, version = request.path_params.get("name"), request.path_params.get("version")
     dataplane.model(name, version)  # before the body is read
-    headers = {key: ", ".join(request.headers.getlist(key)) for key in request.headers}
+    headers = _headers(request)
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
         body = await request.body()
     else:
@@ -159,6 +157,11 @@ async def _predict(request: Request) -> Response:
     if front := request.scope.get("extensions", {}).get(EXTENSION):
         front["request"].timing = wire.timing
     return wire_response(wire)
+
+
+def _headers(request: Request) -> dict[str, str]:
+    """Return headers as HTTP reads one that comes several times: as one list; dict() would keep the last."""
+    return {key: ", ".join(request.headers.getlist(key)) for key in request.headers}
 
 
 async def _form_file(request: Request) -> bytes:
