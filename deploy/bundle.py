@@ -42,11 +42,15 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Signature:
-    """What goes in or comes out: a *kind* that `deploy.inputs` or `deploy.outputs` knows, and its tensors in order."""
+    """What goes in or comes out: a *kind* that `deploy.inputs` or `deploy.outputs` knows, and its tensors in order.
+
+    options    what the kind needs besides to read or show them, as JSON values: a threshold, the form of a poem
+    """
 
     kind: str
     tensors: tuple[TensorSpec, ...]
     labels: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

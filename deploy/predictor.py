@@ -216,7 +216,9 @@ class Predictor:
         self._input.check(arrays)
         batch = self._input.is_batch(payload)
         answer = self.batcher.submit(arrays, deadline, priority)
-        return then(answer, lambda outputs: self.results(outputs) if batch else self.results(outputs)[0])
+        return then(
+            answer, lambda outputs: self.results(outputs, arrays) if batch else self.results(outputs, arrays)[0]
+        )
 
     def warm_up(self, serving: "Serving | None" = None) -> "Batcher":
         """Measure the model, choose lanes and batch sizes, and return the batcher that `submit` uses; once.
@@ -249,6 +251,11 @@ class Predictor:
         """Return the kind of input, which makes tensors of payloads."""
         return self._input
 
+    @property
+    def answers(self) -> OutputKind:
+        """Return the kind of output, which makes results of tensors."""
+        return self._output
+
     def check(self, arrays: Mapping[str, Array]) -> int:
         """Return the number of rows of input tensors that the model takes; `InputError` for others."""
         return self._input.check(arrays)
@@ -257,9 +264,9 @@ class Predictor:
         """Return the input tensors of a payload, as `predict` makes them."""
         return self._input.arrays(payload)
 
-    def results(self, arrays: Mapping[str, Array]) -> list[Any]:
-        """Return one typed result for each row of output tensors, as `predict` makes them."""
-        return list(self._output.read(arrays))
+    def results(self, outputs: Mapping[str, Array], inputs: Mapping[str, Array]) -> list[Any]:
+        """Return one typed result for each row of output tensors, as `predict` makes them of these input tensors."""
+        return list(self._output.read(outputs, inputs))
 
     def close(self) -> None:
         """Finish what was submitted and release the session; runs that have begun end normally."""
@@ -292,7 +299,7 @@ class Predictor:
         return open_session(verified_file(self._source, file), self.info.provider, options, threads=threads)
 
     def _answer(self, arrays: Mapping[str, Array]) -> list[Any]:
-        return self.results(self.infer(arrays))
+        return self.results(self.infer(arrays), arrays)
 
     def _single(self, number: int, payload: object) -> Arrays:
         if self._input.is_batch(payload):

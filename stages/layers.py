@@ -98,6 +98,16 @@ class Unshared2d(nn.Module):
         return answers.permute(1, 2, 0).reshape(len(x), -1, *self.sides)
 
 
+def token_vectors(vocabulary: int, size: int) -> nn.Embedding:
+    """Return a vector of `size` for each token, drawn from U(-0.25, 0.25) as in the code of Kim (2014); token 0 has 0.
+
+    Torch would draw from N(0, 1): seven times as large, so that rates fit for other layers leave it as it was drawn.
+    """
+    vectors = torch.empty(vocabulary, size).uniform_(-0.25, 0.25)
+    vectors[0] = 0
+    return nn.Embedding.from_pretrained(vectors, freeze=False, padding_idx=0)
+
+
 def initialise(net: nn.Module, kind: Initialisation) -> None:
     """Draw the weights of convolutions and linear layers anew, biases 0; `torch` leaves torch's own draw.
 

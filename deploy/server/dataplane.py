@@ -16,7 +16,7 @@ from deploy.providers import usable_cores
 from deploy.server.lifecycle.routing import Share
 from deploy.server.lifecycle.shadow import Shadow
 from deploy.server.models import Models, Run, Served
-from deploy.server.protocol import messages, over_http
+from deploy.server.protocol import json_text, messages, over_http
 from deploy.server.protocol.messages import InferRequest
 from deploy.server.protocol.model_config import model_config
 from deploy.server.repository import Repository
@@ -272,10 +272,12 @@ class DataPlane:
         name: str | None = None,
         version: str | None = None,
         timing: Timing | None = None,
-    ) -> tuple[dict[str, Any], Timing]:
+        accept: str = "",
+    ) -> tuple[dict[str, Any] | payloads.File, Timing]:
         """Answer a payload as an application holds it with its typed result, or a list of them for a batch.
 
         timing    is told how long it took, also when it fails; by default a new one
+        accept    media types that are wanted, as HTTP says it; JSON where none fits
         """
         timing = timing or Timing()
         served = self.route(name, version)
@@ -287,15 +289,16 @@ class DataPlane:
                 timing.lap("decode")
                 outputs = await self.infer(served, reading.request, timing)
                 timing.lap("infer")
-            heavy = over_http.writes_much(outputs, reading.request, "")
-            results = await self.somewhere(heavy, payloads.results, outputs, predictor)
+            heavy = bool(predictor.answers.media) or over_http.writes_much(outputs, reading.request, "")
+            answer = await self.somewhere(heavy, payloads.answer, outputs, reading, predictor, accept)
             timing.lap("encode")
         except Exception as error:
             served.statistics.failed(timing, error)
             raise
         self.answered(served, reading.request, outputs, timing)
-        answer = {"results": results} if reading.is_batch else results[0]
-        return {"model_name": info.name, "model_version": info.version, **answer}, timing
+        if isinstance(answer, dict):
+            answer = {"model_name": info.name, "model_version": info.version, **answer}
+        return answer, timing
 
     async def predict_wire(
         self, name: str | None, version: str | None, headers: Mapping[str, str], body: bytes
@@ -305,13 +308,15 @@ class DataPlane:
         content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         payload = payloads.Payload(body, content_type == "application/json", headers.get("content-encoding", ""))
         try:
-            answer, _ = await self.predict(payload, name, version, timing)
+            answer, _ = await self.predict(payload, name, version, timing, headers.get("accept", ""))
         except OnnxwayError as error:
             return over_http.known_error(error, timing)
         except Exception:
             _log.exception("model %s", name)
             return over_http.error_wire(500, INTERNAL, timing=timing)
-        return over_http.predicted(answer, timing)
+        if isinstance(answer, payloads.File):
+            return over_http.predicted(answer.media, answer.body, timing)
+        return over_http.predicted("application/json", json_text.write(answer), timing)
 
     async def somewhere(self, heavy: bool, function: Callable[..., T], *arguments: Any) -> T:
         """Call a function on a thread if it takes long, and else here: handing over costs more than a small one."""

@@ -17,12 +17,18 @@ _WIDTH = 60
         "pipeline predict runs/lenet_digits-1a2b3c4d *.png --json",
         "pipeline predict models:/fcn_gunpoint@champion series.csv",
         'pipeline predict models:/textcnn_reviews@champion --text "a moving, funny film" review.txt',
+        "pipeline predict models:/unet_nuclei@champion cells.png --out masks",
     )
 )
 @click.argument("reference", metavar="REF")
 @click.argument("files", metavar="FILE...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--text", "texts", multiple=True, metavar="TEXT", help="A text itself, for models of text.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for answers that are files (masks, restored pictures) and for drawings of others.",
+)
 @options.provider
 @options.trusted_key
 @options.runs
@@ -31,6 +37,7 @@ def command(
     files: tuple[Path, ...],
     texts: tuple[str, ...],
     as_json: bool,
+    out: Path | None,
     provider: str,
     trusted_key: Path | None,
     runs: Path,
@@ -41,6 +48,7 @@ def command(
     model takes: a picture, a series (.csv, .npy), a volume (.nii, .nii.gz, .npy), a spectral patch (.npy), a text in
     UTF-8. One that cannot be read is said on stderr, the others are answered, and the exit code is 1.
     """
+    from pipeline import answer_files
     from pipeline.serving import predictor
 
     if not files and not texts:
@@ -52,7 +60,10 @@ def command(
         payloads: list[Path | str] = [*files, *texts]
         for payload in payloads:
             try:
-                answer = loaded.predict(payload).to_dict()
+                result = loaded.predict(payload)
+                answer = result.to_dict()
+                if out is not None:
+                    answer["file"] = str(answer_files.write(result, loaded.answers.media, payload, out))
             except (InputError, NotFoundError) as error:
                 click.echo(f"Error: {error}", err=True)
                 bad += 1
@@ -74,7 +85,8 @@ def _name(payload: Path | str) -> str:
 
 
 def _values(answer: dict[str, object]) -> list[str]:
-    return [f"{key} {_word(value)}" for key, value in answer.items() if not isinstance(value, list | dict)]
+    shown = {key: _word(value) for key, value in answer.items() if not isinstance(value, list | dict)}
+    return [f"{key} {word}" for key, word in shown.items() if not word.startswith("data:")]
 
 
 def _word(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Text: int32 (N, length) Unicode code points, looked up inside the graph, by characters or by words."""
+"""Text: int32 (N, length) Unicode code points, looked up inside the graph: characters, pairs of them, or words."""
 
 from collections.abc import Iterator
 from typing import Literal, cast
@@ -27,7 +27,7 @@ _CASES = {
 }
 _PADDINGS = (1, 30)
 
-_WORDS = 2**15
+_HASHES = 2**15
 _PRIME = 2**31 - 1
 _LETTERS = 64  # of a word: further ones are hashed as the first ones are
 
@@ -35,25 +35,26 @@ _LETTERS = 64  # of a word: further ones are hashed as the first ones are
 def text(
     info: DataInfo,
     *,
-    unit: Literal["character", "word"] = "character",
+    unit: Literal["character", "pair", "word"] = "character",
     alphabet: str = "",
     size: int = 0,
     lowercase: bool = True,
 ) -> nn.Module:
     """Look up the characters of texts, or their words; `lowercase` takes capital letters for small ones before that.
 
+    unit        a token for each character, for each character and the next (a word in Chinese, often), or for each word
     alphabet    the characters that are known; default: those of the training texts
-    size        characters: how many of the alphabet's first are known (0: all); words: how many different ones can be
-                told apart (0: 32,768), by a hash of their letters, so that no list of words is needed
+    size        characters: how many of the alphabet's first are known (0: all); pairs and words: how many different
+                ones can be told apart (0: 32,768), by a hash of their characters, so that no list of them is needed
     """
     if size < 0:
         raise UsageError(f"input text: size is {size}, expected 0 (the default) or more; set input.size")
-    if unit == "word":
+    if unit != "character":
         if alphabet:
             raise UsageError(
-                "input text: words need no alphabet; leave input.alphabet out, or set input.unit=character"
+                f"input text: {unit}s need no alphabet; leave input.alphabet out, or set input.unit=character"
             )
-        return Words(size or _WORDS, lowercase)
+        return {"pair": Pairs, "word": Words}[unit](size or _HASHES, lowercase)
     known = alphabet or info.alphabet
     if not known:
         raise UsageError(f"input text: data {info.name!r} names no characters; set input.alphabet, or input.unit=word")
@@ -113,6 +114,24 @@ class Characters(_Text):
     def tokens(self, points: torch.Tensor) -> torch.Tensor:
         """Return token ids (N, L) of code points."""
         return cast(torch.Tensor, self.ids(points))
+
+
+class Pairs(_Text):
+    """A token a character: 2 + hash of it and the next, U+0000 at the end; 0 for padding.
+
+    hash = (character * base[0] + next * base[1]) mod 2^31 - 1, mod size.
+    """
+
+    def __init__(self, size: int, lowercase: bool) -> None:
+        super().__init__(FIRST + size, lowercase)
+        self.size = size
+        self.register_buffer("factors", torch.from_numpy(spread(2)), persistent=False)
+
+    def tokens(self, points: torch.Tensor) -> torch.Tensor:
+        """Return token ids (N, L) of code points."""
+        this, following = cast(torch.Tensor, self.factors)
+        hashed = (points * this + _after(points) * following) % _PRIME % self.size
+        return torch.where(points == 0, PADDING, hashed + FIRST)
 
 
 class Words(_Text):

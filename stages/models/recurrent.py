@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from deploy.errors import UsageError
+from stages.layers import token_vectors
 from stages.shapes import Tokens
 
 Summary = Literal["max", "last"]
@@ -73,7 +74,7 @@ class Recurrent(nn.Module):
             raise UsageError(f"recurrent model: layers is {layers}, expected 1 or more; set model.layers")
         self.out_features = 2 * hidden
         self.summary = summary
-        self.embedding = nn.Embedding(vocabulary, embedding, padding_idx=0)
+        self.embedding = token_vectors(vocabulary, embedding)
         self.words = nn.Dropout1d(word_dropout)
         self.values = nn.Dropout(embedding_dropout)
         sizes = [embedding, *[2 * hidden] * (layers - 1)]

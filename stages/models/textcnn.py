@@ -5,6 +5,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from deploy.errors import UsageError
+from stages.layers import token_vectors
 from stages.shapes import Tokens
 
 
@@ -46,7 +47,7 @@ class TextCNN(nn.Module):
     ) -> None:
         super().__init__()
         self.out_features = filters * len(windows)
-        self.embedding = nn.Embedding(vocabulary, embedding, padding_idx=0)
+        self.embedding = token_vectors(vocabulary, embedding)
         self.words = nn.Dropout1d(word_dropout)
         self.values = nn.Dropout(embedding_dropout)
         self.reaches = tuple(size - 1 for size in windows)

@@ -9,7 +9,9 @@ from hypothesis.extra.numpy import arrays
 
 from deploy.bundle import Signature, TensorSpec
 from deploy.errors import BundleError, UsageError
-from deploy.outputs import Classification, Tensors, output_kind
+from deploy.outputs import output_kind
+from deploy.outputs.classes import Classification
+from deploy.outputs.tensors import Tensors
 
 LABELS = ("cat", "dog", "emu")
 CLASSES = Signature("classes", (), LABELS)
@@ -17,7 +19,7 @@ CLASSES = Signature("classes", (), LABELS)
 
 def read(rows: list[list[float]], index: list[int]) -> list[Classification]:
     tensors = {"probabilities": np.array(rows, np.float32), "class_index": np.array(index)}
-    return list(output_kind(CLASSES).read(tensors))  # type: ignore[arg-type]
+    return list(output_kind(CLASSES).read(tensors, {}))  # type: ignore[arg-type]
 
 
 def test_each_row_is_a_result_in_order() -> None:
@@ -58,7 +60,7 @@ def test_it_is_json_and_frozen() -> None:
 
 def test_results_do_not_share_memory_with_the_session() -> None:
     tensor = np.array([[0.1, 0.9, 0.0]], np.float32)
-    (result,) = output_kind(CLASSES).read({"probabilities": tensor, "class_index": np.array([1])})
+    (result,) = output_kind(CLASSES).read({"probabilities": tensor, "class_index": np.array([1])}, {})
     tensor[:] = 0
     assert result.top(1)[0].probability == pytest.approx(0.9)  # type: ignore[attr-defined]
 
@@ -79,7 +81,7 @@ TENSORS = Signature("tensors", (TensorSpec("y", "float32", ("batch", 2)), Tensor
 
 def test_tensors_are_one_row_of_each_output_by_name() -> None:
     tensors = {"y": np.array([[1.5, 2], [3, 4]], np.float32), "n": np.array([7, 8])}
-    first, second = output_kind(TENSORS).read(tensors)
+    first, second = output_kind(TENSORS).read(tensors, {})
     assert isinstance(second, Tensors)
     assert second["y"].tolist() == [3, 4]
     assert json.loads(json.dumps(first.to_dict())) == {"outputs": {"y": [1.5, 2], "n": 7}}
@@ -92,5 +94,5 @@ def test_tensors_are_one_row_of_each_output_by_name() -> None:
 
 
 def test_what_json_lacks_is_null() -> None:
-    (result,) = output_kind(TENSORS).read({"y": np.array([[np.nan, -np.inf]], np.float32), "n": np.array([1])})
+    (result,) = output_kind(TENSORS).read({"y": np.array([[np.nan, -np.inf]], np.float32), "n": np.array([1])}, {})
     assert json.dumps(result.to_dict(), allow_nan=False) == '{"outputs": {"y": [null, null], "n": 1}}'

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from deploy.arrays import Array
@@ -124,11 +123,11 @@ def timed(wire: Wire, timing: Timing) -> Wire:
     return wire
 
 
-def predicted(answer: Mapping[str, Any], timing: Timing) -> Wire:
-    """Return a typed result in JSON, with the model's digest and the times."""
-    info, body = timing.info, json_text.write(answer)
+def predicted(media: str, body: bytes, timing: Timing) -> Wire:
+    """Return a typed result, JSON or a file, with the model's digest and the times."""
+    info = timing.info
     assert info is not None
-    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), (DIGEST_HEADER, info.digest)]
+    headers = [("Content-Type", media), ("Content-Length", str(len(body))), (DIGEST_HEADER, info.digest)]
     return timed(Wire(200, headers, [body], timing), timing)
 
 

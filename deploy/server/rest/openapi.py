@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploy.bundle import TensorSpec
 from deploy.inputs import InputKind, input_kind
+from deploy.outputs import output_kind
 from deploy.predictor import Info
 from deploy.server.protocol.messages import DATATYPES
 
@@ -167,6 +168,8 @@ def _predict(info: Info) -> Schema:
     response = _fields({"model_name": {"const": info.name}, "model_version": _STRING})
     operation = _operation("A decision for what an application holds", response, *_ALL, body=body)
     operation["requestBody"]["required"] = True
+    if media := output_kind(info.output).media:
+        operation["responses"]["200"]["content"][media] = {}
     return operation
 
 

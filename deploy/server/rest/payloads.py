@@ -59,9 +59,23 @@ def _advice(input_kind: InputKind) -> str:
     return f"send {input_kind.file}: curl --data-binary @{input_kind.filename} URL"
 
 
-def results(outputs: Mapping[str, Array], predictor: Predictor) -> list[dict[str, Any]]:
-    """Return one typed result for each row, as JSON values."""
-    return [result.to_dict() for result in predictor.results(outputs)]
+@dataclass(frozen=True)
+class File:
+    """An answer that is a file: a mask as a picture."""
+
+    media: str
+    body: bytes
+
+
+def answer(outputs: Mapping[str, Array], reading: Reading, predictor: Predictor, accept: str) -> dict[str, Any] | File:
+    """Return the typed result as JSON values, a list of them for a batch; as a file where `accept` names its type."""
+    results = predictor.results(outputs, reading.request.arrays)
+    media = predictor.answers.media
+    if reading.is_batch:
+        return {"results": [result.to_dict() for result in results]}
+    if media and media in (one.partition(";")[0].strip().lower() for one in accept.split(",")):
+        return File(media, results[0].to_file())
+    return results[0].to_dict()  # type: ignore[no-any-return]
 
 
 def _natural(document: Document, predictor: Predictor) -> tuple[dict[str, Array], bool]:

@@ -1,0 +1,31 @@
+"""Output tensors to typed results, by kind of output.
+
+A kind is a file here with a frozen result class and a subclass of `OutputKind` that makes it, and an entry in `KINDS`;
+everything that depends on the task stays in the graph.
+"""
+
+import importlib
+
+from deploy.bundle import Signature
+from deploy.errors import BundleError
+from deploy.outputs.kind import OutputKind, Result
+
+__all__ = ["KINDS", "OutputKind", "Result", "output_kind"]
+
+KINDS = {
+    "classes": "ClassesOutput",
+    "tensors": "TensorsOutput",
+}
+"""Class by kind; its file has the kind's name, and is imported when a bundle has that kind."""
+
+
+def output_kind(signature: Signature) -> OutputKind:
+    """Return the kind that a signature names; `BundleError` for one that this version does not know."""
+    if signature.kind not in KINDS:
+        choices = ", ".join(sorted(KINDS))
+        raise BundleError(
+            f"output kind {signature.kind!r}: this onnxway knows {choices}; upgrade: pip install -U onnxway"
+        )
+    module = importlib.import_module(f"deploy.outputs.{signature.kind}")
+    kind: OutputKind = getattr(module, KINDS[signature.kind])(signature)
+    return kind
