@@ -14,9 +14,11 @@ from deploy.schema import from_plain
 from stages import discover
 from stages.dataset import DataInfo
 from stages.recipe import Recipe
-from stages.task import Task
+from stages.task import Scores, Task
 
 PREPROCESSED = "preprocessed"
+VECTOR = "vector"
+"""Features (N, out_features): what nets give and tasks take where they say nothing."""
 _AUXILIARY = "auxiliary."
 
 
@@ -38,6 +40,10 @@ class Graph(nn.Module):
 
     input    signature of the raw tensors; task    what the head and the decision belong to
 
+    What features are is between net and task: a net says what it `gives`, a task what it `takes`; both say nothing
+    where it is the most common, "vector" (N, out_features). Scores are what the task's loss and decision take: a
+    tensor, or a tuple of tensors.
+
     A net with the attribute `auxiliary`, a tuple of `Auxiliary`, has a method `taps(x)` that returns, in training, its
     features and then what each branch takes. With `training` each gets a head and counts in `loss`; they are in
     `state_dict()`, so that a training can go on, and not in `served()`.
@@ -49,13 +55,14 @@ class Graph(nn.Module):
         self.task = task
         self.pre = pre
         self.net = net
-        self.head = task.head(int(net.out_features))  # type: ignore[arg-type]
+        for_net = getattr(task, "head_for", None)
+        self.head: nn.Module = for_net(net) if for_net else task.head(int(net.out_features))  # type: ignore[arg-type]
         self.post = task.postprocess()
         sides: tuple[Auxiliary, ...] = getattr(net, "auxiliary", ()) if training else ()
         self.auxiliary = nn.ModuleList(nn.Sequential(side.branch, task.head(side.out_features)) for side in sides)
         self.side_weights = tuple(side.weight for side in sides)
 
-    def scores(self, raw: torch.Tensor) -> torch.Tensor:
+    def scores(self, raw: torch.Tensor) -> Scores:
         """Return what the decision is made from; raw is (N, ...) of the input signature."""
         return self.head(self.net(self.pre(raw)))  # type: ignore[no-any-return]
 
@@ -63,7 +70,7 @@ class Graph(nn.Module):
         """Return the output tensors of `task.output`, in order."""
         return self.post(self.scores(raw))  # type: ignore[no-any-return]
 
-    def all_scores(self, preprocessed: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def all_scores(self, preprocessed: torch.Tensor) -> tuple[Scores, ...]:
         """Return what the loss is computed from: the scores and, in training, those of each auxiliary head."""
         if not (self.training and self.side_weights):
             return (self.head(self.net(preprocessed)),)
@@ -71,7 +78,7 @@ class Graph(nn.Module):
         sides = zip(self.auxiliary, taps, strict=True)
         return (self.head(features), *(side(tap) for side, tap in sides))
 
-    def loss(self, all_scores: tuple[torch.Tensor, ...], targets: torch.Tensor) -> torch.Tensor:
+    def loss(self, all_scores: tuple[Scores, ...], targets: torch.Tensor) -> torch.Tensor:
         """Return the mean loss of a batch: the task's, plus that of each auxiliary head times its weight."""
         main, *others = (self.task.loss(scores, targets) for scores in all_scores)
         if not others:
@@ -97,7 +104,18 @@ def build(recipe: Recipe, info: DataInfo, *, training: bool = True) -> Graph:
     _require_fit(recipe, pre.preprocessed_shape)
     net = discover.call("models", model, pre.preprocessed_shape)
     task = discover.call("tasks", recipe.task, info)
+    _require_features(recipe, net, task)
     return Graph(pre, net, task, training=training)
+
+
+def _require_features(recipe: Recipe, net: nn.Module, task: Task) -> None:
+    """Refuse a model whose features are of another form than the task takes."""
+    gives, takes = getattr(net, "gives", VECTOR), getattr(task, "takes", VECTOR)
+    if gives != takes:
+        raise UsageError(
+            f"task {recipe.task.name} takes features of the form {takes!r}, model {recipe.model.name} gives {gives!r}; "
+            "choose another model (pipeline list models) or another task"
+        )
 
 
 def _require_fit(recipe: Recipe, shape: tuple[int | str, ...]) -> None:

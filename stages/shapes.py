@@ -6,6 +6,10 @@ A name stands for a size that is free (it differs from batch to batch). No torch
 from typing import Annotated
 
 Picture = Annotated[tuple[int, int, int], "pictures or patches, (channels, height, width)"]
+AnyPicture = Annotated[tuple[int, int | str, int | str], "pictures, (channels, height, width), sizes may be free"]
 Series = Annotated[tuple[int, int | str], "series, (channels, time), time may be free"]
 Volume = Annotated[tuple[int, int, int, int], "volumes, (channels, depth, height, width)"]
+AnyVolume = Annotated[
+    tuple[int, int | str, int | str, int | str], "volumes, (channels, depth, height, width), sizes may be free"
+]
 Tokens = Annotated[tuple[int | str, int], "int64 token numbers, 0 is padding: (length, vocabulary size)"]

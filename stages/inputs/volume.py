@@ -26,6 +26,8 @@ def volume(
 ) -> "VolumePreprocess":
     """Resample volumes to `depth` x `height` x `width` voxels, trilinearly, and normalise them.
 
+    With all three 0 volumes keep the size that they come in, for networks that take any.
+
     dtype        of the volumes; uint8 is scaled to [0, 1] first, float32 not at all
     mean, std    of the scaled values, by channel or for all
     """
@@ -36,8 +38,11 @@ def volume(
             f"input volume: data {info.name!r} has samples {shape}, expected (depth, height, width), or with a "
             "number of channels behind"
         )
-    if min(sizes) < 1:
-        raise UsageError(f"input volume: {depth} x {height} x {width}, expected 1 or more; set input.depth, ...")
+    if min(sizes) < 0 or (min(sizes) == 0) != (max(sizes) == 0):
+        raise UsageError(
+            f"input volume: {depth} x {height} x {width}, expected 1 or more, or 0 x 0 x 0 to leave the size; "
+            "set input.depth, ..."
+        )
     channels = cast(int, shape[3]) if len(shape) == 4 else None
     return VolumePreprocess(sizes, channels, dtype, by_channel("volume", channels or 1, mean, std))
 
@@ -54,8 +59,9 @@ class VolumePreprocess(nn.Module):
         shape = ("batch", *_AXES) if channels is None else ("batch", *_AXES, channels)
         values = (0.0, 255.0) if dtype == "uint8" else None
         self.signature = Signature("volume", (TensorSpec("volume", dtype, shape, values, "voxel value"),))
-        self.preprocessed_shape = (channels or 1, *sizes)
-        self.own = dict(zip(_AXES, sizes, strict=True))
+        self.sizes = sizes if min(sizes) else None
+        self.preprocessed_shape: tuple[int | str, ...] = (channels or 1, *(self.sizes or _AXES))
+        self.own = dict(zip(_AXES, self.sizes, strict=True)) if self.sizes else {}
         self.whole = dtype == "uint8"
         self.largest = 255.0 if self.whole else 1.0
         self.with_channels = channels is not None
@@ -77,4 +83,4 @@ class VolumePreprocess(nn.Module):
         """Return voxels (N, C, depth, height, width) in the dtype of the graph, not yet scaled."""
         voxels = volume.permute(0, 4, 1, 2, 3) if self.with_channels else volume[:, None]
         voxels = voxels.to(cast(torch.Tensor, self.mean).dtype)
-        return F.interpolate(voxels, self.preprocessed_shape[1:], mode="trilinear")
+        return F.interpolate(voxels, self.sizes, mode="trilinear") if self.sizes else voxels

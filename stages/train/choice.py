@@ -16,7 +16,7 @@ from stages.observer import Observer
 from stages.recipe import TrainConfig
 from stages.train.batches import Batch, Batches
 from stages.train.distributed import Group
-from stages.train.step import Scores
+from stages.train.step import Scorer
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Way = tuple[Precision, bool]  # precision, channels last
@@ -97,7 +97,7 @@ def _works(way: Way, trial: Graph, batch: Batch) -> bool:
 def _seconds(way: Way, trial: Graph, batch: Batch) -> float:
     """Return the time of scores, loss and gradients; the update takes the same time in every way."""
     raw, targets = batch
-    scores = Scores(trial, *way, raw.device)
+    scores = Scorer(trial, *way, raw.device)
     _wait(raw.device)
     started = time.perf_counter()
     trial.loss(scores(raw), targets).backward()  # type: ignore[no-untyped-call]

@@ -8,6 +8,7 @@ import torch
 
 from stages.dataset import Array, Dataset, Split
 from stages.graph import Graph
+from stages.task import Scores
 from stages.train.device import tf32
 from stages.train.distributed import Group
 
@@ -43,35 +44,53 @@ def outputs(
     return _named(graph, _over(graph, split, device, tick, group, graph.post))
 
 
-def calibrated(
+def fitted(
     graph: Graph,
     dataset: Dataset,
     device: torch.device,
     tick: Tick = lambda: None,
     group: Group = Group(),  # noqa: B008
 ) -> dict[str, float]:
-    """Fit the graph's decision to validation data, if it has a `fit`; return the task's metrics over the test split.
+    """Fit what is fitted after training, as `stages.task.Task` says; return the task's metrics over the test split.
 
-    `fit(scores, targets)` takes what the head gives for the validation rows, and returns figures about what it found;
-    they are among those returned, and so are metrics as they were before, where they changed: `<name>_uncalibrated`.
+    What `post.fit` returns about what it found is among them, and so are metrics as they were before it, where they
+    changed: `<name>_uncalibrated`.
     """
+    remember = getattr(graph.head, "fit", None)
+    if remember is not None:
+        remember(_features(graph, dataset.train, device, tick))
     fit = getattr(graph.post, "fit", None)
     if fit is None or not len(dataset.validation):
         return evaluate(graph, dataset.test, device, tick, group)
-    held, tested = (
-        _over(graph, split, device, tick, group, lambda scores: (scores,))[0]
-        for split in (dataset.validation, dataset.test)
-    )
+    held, tested = (_over(graph, split, device, tick, group, _several) for split in (dataset.validation, dataset.test))
     before = _decided(graph, tested, dataset.test.targets, device)
-    found: dict[str, float] = fit(held, dataset.validation.targets)
+    found: dict[str, float] = fit(_one(held), dataset.validation.targets)
     after = _decided(graph, tested, dataset.test.targets, device)
     changed = {f"{name}_uncalibrated": value for name, value in before.items() if value != after[name]}
     return after | changed | found
 
 
+@torch.no_grad()
+def _features(graph: Graph, split: Split, device: torch.device, tick: Tick) -> Iterator[torch.Tensor]:
+    """Yield the features of all rows, a batch at a time, in evaluation mode."""
+    graph.eval()
+    with tf32(device, allowed=False):
+        for preprocessed in _preprocessed(graph, split, device):
+            yield graph.net(preprocessed)
+            tick()
+
+
+def _several(scores: Scores) -> tuple[torch.Tensor, ...]:
+    return (scores,) if isinstance(scores, torch.Tensor) else scores
+
+
+def _one(scores: list[torch.Tensor]) -> Scores:
+    return scores[0] if len(scores) == 1 else tuple(scores)
+
+
 @torch.inference_mode()
-def _decided(graph: Graph, scores: torch.Tensor, targets: Array, device: torch.device) -> dict[str, float]:
-    answers = [tensor.cpu() for tensor in graph.post(scores.to(device))]
+def _decided(graph: Graph, scores: list[torch.Tensor], targets: Array, device: torch.device) -> dict[str, float]:
+    answers = [tensor.cpu() for tensor in graph.post(_one([part.to(device) for part in scores]))]
     return graph.task.metrics(_named(graph, answers), targets)
 
 
@@ -87,7 +106,7 @@ def _over(
     device: torch.device,
     tick: Tick,
     group: Group,
-    answer: Callable[[torch.Tensor], tuple[torch.Tensor, ...]],
+    answer: Callable[[Scores], tuple[torch.Tensor, ...]],
 ) -> list[torch.Tensor]:
     """Return what `answer` makes of the scores of all rows, on the CPU."""
     mine = group.rows(len(split))
@@ -96,27 +115,31 @@ def _over(
     try:
         with tf32(device, allowed=False):
             parts = []
-            for scores in _scores(graph, Split(split.inputs[mine], split.targets[mine]), device):
-                parts.append([tensor.cpu() for tensor in answer(scores)])
+            for preprocessed in _preprocessed(graph, Split(split.inputs[mine], split.targets[mine]), device):
+                parts.append([tensor.cpu() for tensor in answer(graph.head(graph.net(preprocessed)))])
                 tick()
     finally:
         graph.train(was_training)
     return [group.gathered(torch.cat(pieces), len(split)) for pieces in zip(*parts, strict=True)]
 
 
-def _scores(graph: Graph, split: Split, device: torch.device) -> Iterator[torch.Tensor]:
-    rows = batch_rows(graph)
+def _preprocessed(graph: Graph, split: Split, device: torch.device) -> Iterator[torch.Tensor]:
+    rows = batch_rows(graph, split)
     for start in range(0, len(split), rows):
         if isinstance(split.inputs, np.ndarray):
-            yield graph.scores(torch.from_numpy(split.inputs[start : start + rows]).to(device))
+            yield graph.pre(torch.from_numpy(split.inputs[start : start + rows]).to(device))
             continue
         end = min(start + rows, len(split))
         singles = (torch.from_numpy(split.inputs[row])[None].to(device) for row in range(start, end))
-        yield graph.head(graph.net(torch.cat([graph.pre(single) for single in singles])))
+        yield torch.cat([graph.pre(single) for single in singles])
 
 
-def batch_rows(graph: Graph) -> int:
-    """Return how many rows to evaluate at once, so that large inputs do not exhaust memory."""
+def batch_rows(graph: Graph, split: Split) -> int:
+    """Return how many rows to evaluate at once, so that large inputs do not exhaust memory.
+
+    Counted as preprocessed; where sizes are free, as raw.
+    """
     shape = cast(tuple[int | str, ...], graph.pre.preprocessed_shape)
-    known = [size for size in shape if isinstance(size, int)]  # of a free size, each row may have another
-    return max(1, min(_ROWS, _ELEMENTS // int(np.prod(known))))
+    known = [size for size in shape if isinstance(size, int)]
+    raw = split.inputs[0].size if len(known) < len(shape) and len(split) else 1
+    return max(1, min(_ROWS, _ELEMENTS // max(int(np.prod(known)), raw)))

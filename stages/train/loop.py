@@ -24,7 +24,7 @@ from stages.train.check import check
 from stages.train.checkpoint import Saved
 from stages.train.distributed import Group, joined
 from stages.train.ema import Average
-from stages.train.evaluate import calibrated, evaluate
+from stages.train.evaluate import evaluate, fitted
 from stages.train.interrupt import StopRequest
 from stages.train.losses import Losses, require_finite
 from stages.train.step import Stepper
@@ -257,7 +257,7 @@ class Training:
         chosen = self.evaluated()
         if self.best is not None:
             chosen.load_state_dict(self.best)
-        metrics = calibrated(chosen, self.dataset, self.place, self._stop_if_asked, self.group)
+        metrics = fitted(chosen, self.dataset, self.place, self._stop_if_asked, self.group)
         kept = weights.to_bytes(weights.dense(chosen.served()))
         result = TrainResult(
             folder=out,

@@ -5,11 +5,12 @@ from torch import nn
 
 from stages.graph import Graph
 from stages.recipe import TrainConfig
+from stages.task import Scores
 from stages.train import optim
 from stages.train.distributed import Group
 
 
-class Scores(nn.Module):
+class Scorer(nn.Module):
     """Raw batch -> all float32 scores, in a precision and a memory format."""
 
     def __init__(self, graph: Graph, precision: str, channels_last: bool, place: torch.device) -> None:
@@ -19,7 +20,7 @@ class Scores(nn.Module):
         for weight in graph.parameters():
             weight.data = weight.data.contiguous(memory_format=self._format(weight))
 
-    def forward(self, raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(self, raw: torch.Tensor) -> tuple[Scores, ...]:
         """Return the scores of the graph's own head and, in training, of its auxiliary ones."""
         x = self.graph.pre(raw)
         x = x.contiguous(memory_format=self._format(x))
@@ -27,12 +28,17 @@ class Scores(nn.Module):
             return self.graph.all_scores(x)
         with torch.autocast(self.place.type, self.reduced):
             scores = self.graph.all_scores(x)
-        return tuple(part.float() for part in scores)
+        return tuple(_single(part) for part in scores)
 
     def _format(self, tensor: torch.Tensor) -> torch.memory_format:
         """Return channels last for pictures and volumes, and for the weights of their convolutions."""
         last = {4: torch.channels_last, 5: torch.channels_last_3d} if self.channels_last else {}
         return last.get(tensor.dim(), torch.contiguous_format)
+
+
+def _single(scores: Scores) -> Scores:
+    """Return scores in float32."""
+    return scores.float() if isinstance(scores, torch.Tensor) else tuple(part.float() for part in scores)
 
 
 class Stepper:
@@ -44,7 +50,7 @@ class Stepper:
         self.graph, self.config = graph, config
         self.optimizer = optim.optimizer(config, graph)
         self.scaler = torch.amp.GradScaler("cuda", enabled=config.precision == "fp16")
-        scores: nn.Module = Scores(graph, config.precision, config.channels_last, place)
+        scores: nn.Module = Scorer(graph, config.precision, config.channels_last, place)
         self.scores = group.parallel(scores, place)
         if config.compile:  # the graph itself stays as it is, for evaluation
             self.scores = torch.compile(self.scores)  # type: ignore[assignment]

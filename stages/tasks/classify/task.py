@@ -65,6 +65,8 @@ def classify(
 class Classify:
     """Scores (N, classes) -> probabilities (N, classes) float32 and class_index (N,) int64."""
 
+    names_targets = True
+
     labels: tuple[str, ...]
     label_smoothing: float
     head_init: str

@@ -191,12 +191,18 @@ def test_evaluation_ticks_after_each_batch_and_keeps_the_mode(graph, digits, mon
     assert np.allclose(small["probabilities"], outputs(graph, digits.test, CPU)["probabilities"], atol=1e-6)
 
 
-def test_large_inputs_are_evaluated_in_small_batches(graph):
-    assert batch_rows(graph) == 512
+def test_large_inputs_are_evaluated_in_small_batches(graph, digits):
+    assert batch_rows(graph, digits.test) == 512
     graph.pre.preprocessed_shape = (3, 1000, 1000)
-    assert batch_rows(graph) == 2
+    assert batch_rows(graph, digits.test) == 2
     graph.pre.preprocessed_shape = (3, 5000, 5000)
-    assert batch_rows(graph) == 1
+    assert batch_rows(graph, digits.test) == 1
+
+
+def test_of_free_sizes_the_samples_count(graph):
+    graph.pre.preprocessed_shape = (3, "height", "width")
+    pictures = np.zeros((3, 1000, 1000, 4), np.uint8)
+    assert batch_rows(graph, Split(pictures, np.zeros(3, np.int64))) == 2
 
 
 def test_ragged_pictures_train(fast, ragged, tmp_path, recorder):
