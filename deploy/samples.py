@@ -5,9 +5,10 @@
     0/in/image, 0/out/probabilities     what went in, and what the file answered where it was packaged
     0/ref/probabilities                 what the float64 twin answers: the truth, on every machine
     0/rounded/probabilities             what torch float32 answers: its distance to the truth is that sample's own noise
+    0/unsure/mask                       where whole numbers may differ, bool: decisions within the noise, of many in a row
     0/note                              what the sample is: `row: 12 of the test split`, `edge: all largest`, ...
 
-The last three are not in older bundles. The same samples always give the same bytes.
+The last four are not in older bundles. The same samples always give the same bytes.
 """
 
 import io
@@ -30,7 +31,7 @@ Run = Callable[[Arrays], Arrays]
 ROW = "row"
 """First word of the note of a real row; a note that begins otherwise names an input that was made."""
 
-_SIDES = {"in": "inputs", "out": "outputs", "ref": "reference", "rounded": "rounded"}
+_SIDES = {"in": "inputs", "out": "outputs", "ref": "reference", "rounded": "rounded", "unsure": "unsure"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Sample:
 
     reference, rounded      outputs of the float64 twin and of torch float32; empty in older bundles
     note                    what the sample is
+    unsure                  by output of whole numbers, where another machine may decide otherwise; mostly empty
     """
 
     inputs: dict[str, Array]
@@ -46,6 +48,7 @@ class Sample:
     reference: dict[str, Array] = field(default_factory=dict)
     rounded: dict[str, Array] = field(default_factory=dict)
     note: str = ""
+    unsure: dict[str, Array] = field(default_factory=dict)
 
     @property
     def real(self) -> bool:
@@ -112,7 +115,7 @@ def replay(run: Run, samples: Sequence[Sample], passport: Passport) -> tuple[Che
 def compare(samples: Sequence[Sample], answers: Sequence[Arrays], passport: Passport) -> tuple[Check, ...]:
     """Hold answers against the samples: a check for each output, and one more for each that has references.
 
-    Whole numbers must be equal. For real numbers, root mean square of (now - stored) over all samples must not exceed
+    Whole numbers must be equal, but where a sample says that they are unsure. For real numbers, root mean square of (now - stored) over all samples must not exceed
     2 * limit * noise of the passport: what is stored and what is computed now may each be limit * noise from the truth.
     Against the float64 reference, rms of (now - reference) must not exceed limit * noise. Real rows and made inputs are
     pooled apart, and where the made ones have more rounding noise of their own than the passport's, theirs counts: an
@@ -171,11 +174,11 @@ def difference(
             return Check(title, False, detail="is missing")
         if new.shape != old.shape or not _fits(new.dtype, old.dtype):
             return Check(title, False, detail=f"is {new.dtype} {new.shape}, {what} is {old.dtype} {old.shape}")
-    pairs = [(sample.real, old, new) for sample, old, new in triples if new is not None]
-    if pairs[0][1].dtype.kind != "f":
-        wrong = sum(int((old != new).sum()) for _, old, new in pairs)
-        detail = f"differs in {wrong} of {sum(old.size for _, old, _ in pairs)} values, none may"
+    if triples[0][1].dtype.kind != "f":
+        wrong = sum(int(((old != new) & ~sample.unsure.get(name, np.False_)).sum()) for sample, old, new in triples)
+        detail = f"differs in {wrong} of {sum(old.size for _, old, _ in triples)} values, none may"
         return Check(title, wrong == 0, float(wrong), 0.0, detail)
+    pairs = [(sample.real, old, new) for sample, old, new in triples if new is not None]
     if name not in passport.noise:
         return Check(title, False, detail="has no noise in the passport; verify again: pipeline verify")
     groups = []

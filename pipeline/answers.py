@@ -46,7 +46,7 @@ class Answers:
     def right(self) -> Array:
         """Return which rows were decided rightly, bool (N,); `NoAnswersError` where a row has no one decision."""
         decided, _ = self.task.decide(self.outputs)
-        if decided.shape != self.targets.shape or decided.dtype.kind not in "iu":
+        if not getattr(self.task, "names_targets", False):
             raise NoAnswersError("its task has no one decision a row")
         right: Array = decided == self.targets
         return right

@@ -12,6 +12,9 @@ Array = npt.NDArray[Any]
 TEXT = ("length",)
 """Sample shape of texts: code points (N, length), int32, as `deploy.inputs.text.encode_text` makes them."""
 
+UNKNOWN = 255
+"""Class of a pixel that nobody has marked: in masks it counts neither for the loss nor for any figure."""
+
 
 @dataclass(frozen=True)
 class DataInfo:
@@ -24,6 +27,7 @@ class DataInfo:
     counts          training rows by class, in the order of `labels`; empty when the task has none
     alphabet        characters of the training texts, the most frequent first; empty where samples are no texts
     skipped         samples left out because they could not be read, where a source was told to go on without them
+    ids             what samples name by number: the numbers, sorted, by what they stand for ("users", "items")
     """
 
     name: str
@@ -35,6 +39,7 @@ class DataInfo:
     counts: tuple[int, ...] = ()
     skipped: int = 0
     alphabet: str = ""
+    ids: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,8 @@ class Split:
     """Raw samples and their targets.
 
     inputs     one array (N, ...) when all samples have one shape, else a sequence of arrays, decoded when asked for
-    targets    int64 (N,) for classes; other tasks say what theirs are
+    targets    int64 (N,) for classes; uint8 (N, H, W) or (N, D, H, W) for masks, of classes or `UNKNOWN`; other tasks say
+               what theirs are
     """
 
     inputs: Array | Sequence[Array]

@@ -126,7 +126,7 @@ def dataset(
     digest_of: str = "",
     skipped: int = 0,
 ) -> Dataset:
-    """Return train, validation and test as a `Dataset`, sizes and training rows by class counted.
+    """Return train, validation and test as a `Dataset`, sizes and training rows by class (if they have any) counted.
 
     `digest_of` is given where samples are too many to be read twice; else the digest is taken over all of them.
     """
@@ -138,11 +138,17 @@ def dataset(
         digest=digest_of or digest(*parts),
         licence=licence,
         sizes={"train": len(train), "validation": len(validation), "test": len(test)},
-        counts=tuple(np.bincount(train.targets, minlength=len(labels)).tolist()),
+        counts=_by_class(train.targets, labels),
         skipped=skipped,
         alphabet=alphabet(train.inputs) if sample_shape == TEXT and isinstance(train.inputs, np.ndarray) else "",
     )
     return Dataset(info, train, validation, test)
+
+
+def _by_class(targets: Array, labels: tuple[str, ...]) -> tuple[int, ...]:
+    """Return how many rows each class has; empty where targets are no classes of rows."""
+    classes = targets.ndim == 1 and targets.dtype.kind in "iu" and bool(labels)
+    return tuple(np.bincount(targets, minlength=len(labels)).tolist()) if classes else ()
 
 
 def split_of(

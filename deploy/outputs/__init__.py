@@ -14,6 +14,9 @@ __all__ = ["KINDS", "OutputKind", "Result", "output_kind"]
 
 KINDS = {
     "classes": "ClassesOutput",
+    "mask": "MaskOutput",
+    "picture": "PictureOutput",
+    "points": "PointsOutput",
     "tensors": "TensorsOutput",
 }
 """Class by kind; its file has the kind's name, and is imported when a bundle has that kind."""

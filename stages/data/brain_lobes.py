@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.data.read.archive import read_npz
+from stages.data.read.brains import LICENCE, OFFSET, as_ch2, ch2, even, mni152
 from stages.dataset import Array, Dataset, Split
 from stages.errors import DataError
 from stages.split import dataset
@@ -14,7 +14,6 @@ _LOBES = {  # last region (of 116, in AAL's order) of each run of regions, and t
     116: "cerebellum",
 }  # fmt: skip
 _NAMES = ("frontal", "limbic", "occipital", "parietal", "temporal", "deep nuclei", "cerebellum")
-_OFFSET = (4, 4, 0)  # in voxels, of AAL's first voxel in the other volume; both stand in MNI space
 
 
 def brain_lobes(
@@ -27,10 +26,7 @@ def brain_lobes(
     near borders a test label can be wrong. Both are brought to one brightness first. Cubes of one part overlap. Files
     are in `root`/volumes; `seed` draws points.
     """
-    folder = root / "volumes"
-    hint = "make it of mricron-data and nilearn (t1 label), or name another data root: --data-root"
-    own = read_npz(folder / "ch2_aal_2mm.npz", ("t1", "label"), hint)
-    other = read_npz(folder / "mni152_t1_gmwm_2mm.npz", ("t1", "label"), hint)["t1"]
+    own, other = ch2(root), mni152(root)["t1"]
     if size < 4 or min(train_per_lobe, test_per_lobe) < 2:
         raise DataError(f"brain_lobes: size={size}, expected 4 or more, and 2 or more cubes for each lobe")
     lobes = _lobes(own["label"])
@@ -38,16 +34,14 @@ def brain_lobes(
     right, left = lobes.copy(), lobes.copy()
     right[:middle], left[middle:] = -1, -1
     generator = np.random.default_rng(seed)
-    lengths = tuple(slice(start, start + size) for start, size in zip(_OFFSET, lobes.shape, strict=True))
-    own_t1 = _even(own["t1"], own["t1"][lobes >= 0])
-    other_t1 = _even(other, other[lengths][lobes >= 0])
+    own_t1 = even(own["t1"], own["t1"][lobes >= 0])
+    other_t1 = even(other, as_ch2(other, lobes.shape)[lobes >= 0])
     parts = (
         _cubes(own_t1, right, (0, 0, 0), size, train_per_lobe, generator),
         _cubes(own_t1, left, (0, 0, 0), size, test_per_lobe, generator),
-        _cubes(other_t1, lobes, _OFFSET, size, test_per_lobe, generator),
+        _cubes(other_t1, lobes, OFFSET, size, test_per_lobe, generator),
     )
-    licence = "ch2 and AAL from mricron (BSD-3); MNI152 from nilearn (BSD, MNI's terms)"
-    return dataset("brain_lobes", (size, size, size), _NAMES, licence, parts)
+    return dataset("brain_lobes", (size, size, size), _NAMES, LICENCE, parts)
 
 
 def _lobes(regions: Array) -> Array:
@@ -58,12 +52,6 @@ def _lobes(regions: Array) -> Array:
         table[first : last + 1] = _NAMES.index(name)
         first = last + 1
     return table[regions]
-
-
-def _even(volume: Array, inside: Array) -> Array:
-    """Return uint8 with mean 120 and deviation 40 over the lobes: T1 has no unit, each scan its own."""
-    found: Array = np.clip(120 + 40 * (volume - inside.mean()) / inside.std(), 0, 255).round().astype(np.uint8)
-    return found
 
 
 def _cubes(

@@ -1,6 +1,7 @@
 """Golden samples: rows and answers that every later load of the bundle must reproduce, and the truth beside them."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from deploy.samples import ROW, Sample
 from stages.dataset import Array
 from stages.verify.cases import all_edges
 from stages.verify.material import Material
-from stages.verify.reference import Feeds, Outputs, Reference
+from stages.verify.places import aligned
+from stages.verify.reference import Feeds, Reference, deciding_noise
 from stages.verify.session import open_model
 
 
@@ -21,11 +23,12 @@ def golden_samples(
     """Return `rows` test rows spread over all, the edge inputs, and the worst inputs that verification met.
 
     Each has the file's own answers on the CPU, and the reference's: exact, and rounded as torch rounds. A batch in
-    which rounding alone could turn a decision on another machine is left out, and edges that the network cannot take,
-    or on which the file is half as far from the truth already as a replay allows.
+    which rounding alone could turn a decision on another machine is left out (of many in a row, as in a mask, those
+    places are marked instead), and edges that the network cannot take, or on which the file is half as far from the
+    truth already as a replay allows.
     """
     answer = open_model(model, "cpu")
-    noise = max(passport.noise.values(), default=0.0)
+    noise = deciding_noise(reference, passport.noise)
     samples: dict[bytes, Sample] = {}
     for feeds, note in _chosen(reference, material, rows, worst):
         try:
@@ -40,11 +43,11 @@ def golden_samples(
             if (error := _rms(sample.outputs[name], truth))
         ):
             continue
-        margin = 4 * passport.limit * max(noise, _own_noise(sample.reference, sample.rounded))
-        if reference.decide(sample.outputs)[1].min() > margin:
-            samples.setdefault(
-                b"".join(array.tobytes() + str(array.shape).encode() for array in feeds.values()), sample
-            )
+        margin = 4 * passport.limit * max(noise, _own_noise(reference, sample))
+        settled = _settled(sample, *reference.decide(sample.outputs), margin)
+        if settled is not None:
+            key = b"".join(array.tobytes() + str(array.shape).encode() for array in feeds.values())
+            samples.setdefault(key, settled)
     return list(samples.values())
 
 
@@ -59,9 +62,24 @@ def _chosen(
         yield sample.inputs, sample.note
 
 
-def _own_noise(truth: Outputs, rounded: Outputs) -> float:
-    """Return the largest rms difference of rounded to exact answers, of all real-valued outputs."""
-    return max((_rms(rounded[name], exact) for name, exact in truth.items()), default=0.0)
+def _settled(sample: Sample, decisions: Array, margins: Array, margin: float) -> Sample | None:
+    """Return the sample if no decision is within the margin, with those places marked where rows have many of them.
+
+    None where rounding may change what cannot be marked: a row's only decision, or the order and number of things.
+    """
+    close = np.asarray(margins <= margin)
+    if not close.any():
+        return sample
+    whole = {name: value for name, value in sample.outputs.items() if value.dtype.kind != "f"}
+    if decisions.ndim == 1 or any(value.shape != close.shape for value in whole.values()):
+        return None
+    return replace(sample, unsure=dict.fromkeys(whole, close))
+
+
+def _own_noise(reference: Reference, sample: Sample) -> float:
+    """Return the rms difference of rounded to exact answers, of the output in whose units margins are."""
+    truth, rounded = sample.reference, aligned(reference, sample.rounded, sample.reference)
+    return deciding_noise(reference, {name: _rms(rounded[name], exact) for name, exact in truth.items()})
 
 
 def _rms(values: Array, truth: Array) -> float:

@@ -51,7 +51,7 @@ def run(
             f"export again: pipeline export {exported.folder.parent} --force"
         )
     twin = Twin(load_graph(trained))
-    material = Material.of(dataset, exported.input)
+    material = Material.of(dataset, exported.input, targets=getattr(twin.task, "names_targets", False))
     verdict = certify(exported.model, twin, material, config, opset=exported.opset, observer=observer)
     metrics = twin.task.metrics(verdict.answers, dataset.test.targets) if verdict.answers else {}
     out.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,8 @@ from deploy.bundle import Signature
 from stages.dataset import Array
 from stages.verify.material import count
 from stages.verify.noise import Pool
-from stages.verify.reference import Feeds, Outputs, Perturbable, Reference
+from stages.verify.places import aligned, held, worst_places
+from stages.verify.reference import Feeds, Outputs, Perturbable, Reference, deciding_noise
 from stages.verify.worst import Worst
 
 _DRAWS = 4
@@ -24,7 +25,7 @@ class Decisions:
     """What was decided on some rows; each array is (N,).
 
     rows                their numbers
-    expected, found     the reference's decision and the model's
+    expected, found     the reference's decision and the model's; of many in a row those at `worst_places`
     margins             the reference's
     flipped             where these differ, or any output of whole numbers does: they are decisions too
     """
@@ -83,11 +84,11 @@ class Comparison:
         if malformations(self.reference.output, found, rounded):
             self._add(feeds, found, where, rows)
             return
-        expected, margins = self.reference.decide(rounded)
-        decided, _ = self.reference.decide(found)
-        suspect = np.asarray(decided != expected) | _unequal(found, rounded, len(rows))
+        answers, *places = held(self.reference, found, rounded)
+        expected, decided, margins = worst_places(*places)
+        suspect = np.asarray(decided != expected) | _unequal(answers, rounded, len(rows))
         for name, pool in self.pools.items():
-            apart = np.abs(found[name].astype(np.float64) - rounded[name]).reshape(len(rows), -1).max(axis=1)
+            apart = np.abs(answers[name].astype(np.float64) - rounded[name]).reshape(len(rows), -1).max(axis=1)
             suspect |= ~(apart <= 2 * pool.worst_noise())
             suspect |= margins <= _NEAR_TIE * pool.worst_noise()
         clear = ~suspect
@@ -113,18 +114,19 @@ class Comparison:
             return
         if isinstance(self.reference, Perturbable):
             self._keep([(feeds, truth)])
+        answers, *places = held(self.reference, found, truth)
+        yardstick = aligned(self.reference, rounded, truth)
         ratios = [0.0]
         for name, exact in truth.items():
             if exact.dtype.kind == "f":
                 batch, pool = Pool(), self.pools.setdefault(name, Pool())
-                batch.add(found[name], rounded[name], exact)
+                batch.add(answers[name], yardstick[name], exact)
                 pool.merge(batch)
                 ratios.append(batch.ratio(pool.rms_noise()))
-        expected, margins = self.reference.decide(truth)
-        decided, _ = self.reference.decide(found)
-        flipped = np.asarray(decided != expected) | _unequal(found, truth, len(rows))
+        expected, decided, margins = worst_places(*places)
+        flipped = np.asarray(decided != expected) | _unequal(answers, truth, len(rows))
         self.decided.append(Decisions(rows, expected, decided, margins, flipped))
-        tie = max(self.noise().values(), default=0.0) or 1.0
+        tie = deciding_noise(self.reference, self.noise()) or 1.0
         self.worst.add(max(np.nanmax(ratios), (margins[flipped] / tie).max(initial=0.0)), feeds, where)
 
     def merge(self, other: "Comparison") -> None:
@@ -168,7 +170,7 @@ class Comparison:
     def _redraw(self, draw: Callable[[Feeds, int], Outputs], scales: Mapping[str, float]) -> None:
         for seed in range(_DRAWS):
             for feeds, truth in self.kept:
-                drawn = draw(feeds, seed)
+                drawn = aligned(self.reference, draw(feeds, seed), truth)
                 for name, pool in self.pools.items():
                     pool.redraw(drawn[name], truth[name], scales.get(name, 1.0))
 

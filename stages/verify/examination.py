@@ -16,7 +16,7 @@ from stages.recipe import VerifyConfig
 from stages.verify.compare import Comparison
 from stages.verify.known import Known
 from stages.verify.material import Material, count
-from stages.verify.reference import Answer, Feeds, Outputs, Reference
+from stages.verify.reference import Answer, Feeds, Outputs, Reference, deciding_noise
 from stages.verify.worst import Batch, Worst
 
 _BEYOND_DOUBT = 16.0  # other draws were seen to be up to 5 times the first one
@@ -63,11 +63,11 @@ class Examination:
     @property
     def tie_margin(self) -> float:
         """Two answers, each limit times the noise away, may differ by twice that; a smaller margin decides nothing."""
-        return 2 * self.config.limit * max(self.noise.values(), default=0.0)
+        return 2 * self.config.limit * deciding_noise(self.reference, self.noise)
 
     def tie_margin_of(self, group: Comparison) -> float:
         """Return the tie margin among rows whose own noise may be larger than the pooled one."""
-        return max(self.tie_margin, 2 * self.config.limit * max(group.noise().values(), default=0.0))
+        return max(self.tie_margin, 2 * self.config.limit * deciding_noise(self.reference, group.noise()))
 
     def sample(self) -> Feeds:
         """Return the first batch of test rows."""

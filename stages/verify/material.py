@@ -35,11 +35,11 @@ class Material:
         self._others = others
 
     @classmethod
-    def of(cls, dataset: Dataset, signature: Signature) -> "Material":
-        """Return a dataset's splits as rows of its only input."""
+    def of(cls, dataset: Dataset, signature: Signature, *, targets: bool = True) -> "Material":
+        """Return a dataset's splits as rows of its only input, with or without the targets of the test rows."""
         name = signature.tensors[0].name
         others = [{name: split.inputs} for split in (dataset.validation, dataset.train)]
-        return cls(signature, {name: dataset.test.inputs}, others, dataset.test.targets)
+        return cls(signature, {name: dataset.test.inputs}, others, dataset.test.targets if targets else None)
 
     def test(self, most: int) -> Iterator[Feeds]:
         """Yield the test rows in order, in batches of at most `most` rows of one shape."""

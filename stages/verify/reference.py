@@ -8,6 +8,20 @@ from torch import nn
 from deploy.bundle import Signature
 from stages.dataset import Array
 from stages.recipe import Precision
+from stages.task import Matching
+
+__all__ = [
+    "Answer",
+    "Feeds",
+    "Matching",
+    "Outputs",
+    "Particular",
+    "Perturbable",
+    "Reference",
+    "Slow",
+    "Transparent",
+    "deciding_noise",
+]
 
 Feeds = dict[str, Array]  # input tensors by name, one batch
 Outputs = dict[str, Array]  # output tensors by name
@@ -37,7 +51,7 @@ class Reference(Protocol):
         """Return this reference with the yardstick of a precision; one that has none states a bound."""
 
     def decide(self, outputs: Outputs) -> tuple[Array, Array]:
-        """Return each row's decision (N,) and its margin (N,), as `stages.task.Task.decide` does."""
+        """Return decisions and margins, (N,) or (N, ...), as `stages.task.Task.decide` does."""
 
 
 @runtime_checkable
@@ -81,3 +95,12 @@ class Transparent(Protocol):
     module: nn.Module
     free: tuple[str, ...]
     own: Mapping[str, int]
+
+
+def deciding_noise(reference: Reference, noise: Mapping[str, float]) -> float:
+    """Return the noise, by output, of the one in whose units margins are: the largest where the reference names none.
+
+    It names one by the attribute `decides_by`.
+    """
+    named = noise.get(getattr(reference, "decides_by", ""))
+    return max(noise.values(), default=0.0) if named is None else named

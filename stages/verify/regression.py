@@ -8,6 +8,7 @@ from deploy.samples import Sample
 from stages.dataset import Array
 from stages.verify.compare import malformations
 from stages.verify.material import head, row
+from stages.verify.places import aligned
 from stages.verify.reference import Answer, Reference
 from stages.verify.worst import Worst
 
@@ -24,6 +25,7 @@ def regression_samples(worst: Worst, answer: Answer, reference: Reference) -> It
         found, truth = answer(feeds), reference.truth(feeds)
         if malformations(reference.output, found, truth):
             continue
+        found = aligned(reference, found, truth)
         errors = [_errors(found[name], exact) for name, exact in truth.items() if exact.dtype.kind == "f"]
         one = row(feeds, int(np.argmax(np.max(errors, axis=0))) if errors else 0)
         note = f"worst: {batch.where}, {batch.score:.3g} times the noise"

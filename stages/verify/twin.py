@@ -12,7 +12,7 @@ from stages.recipe import Precision
 from stages.train.device import tf32
 from stages.verify.perturbation import perturbed, reordered
 from stages.verify.precision import WORDS, rounding
-from stages.verify.reference import Feeds, Outputs
+from stages.verify.reference import Feeds, Matching, Outputs
 
 _CPU = torch.device("cpu")
 
@@ -20,7 +20,7 @@ _CPU = torch.device("cpu")
 class Twin:
     """Both forms of one graph, in evaluation mode on the CPU.
 
-    A `Reference`, `Perturbable`, `Transparent` and `Particular`.
+    A `Reference`, `Perturbable`, `Transparent` and `Particular`; `Matching` if the task is.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -32,6 +32,9 @@ class Twin:
         real = getattr(graph.pre, "continuous", False)  # preprocessing takes whole numbers between two levels too
         self.free = tuple(t.name for t in self.input.tensors if real or t.dtype.startswith("float"))
         self.own: dict[str, int] = getattr(graph.pre, "own", {})
+        self.decides_by: str = getattr(graph.task, "decides_by", "")
+        if isinstance(graph.task, Matching):
+            self.match = graph.task.match
         self.precision: Precision = "fp32"
 
     @property

@@ -12,6 +12,7 @@ from stages.verify.hunt.budget import Budget
 from stages.verify.hunt.evolve import evolve
 from stages.verify.hunt.found import Found, bounds, chosen, settle, symbols
 from stages.verify.material import count
+from stages.verify.places import by_row
 from stages.verify.reference import Feeds, Reference
 
 _HALVINGS = 16
@@ -32,7 +33,7 @@ def narrow(
     """
 
     def scored(feeds: Feeds) -> tuple[Array, Array]:
-        decisions, margins = reference.decide(reference.rounded(feeds))  # noise is far below `least`
+        decisions, margins = by_row(*reference.decide(reference.rounded(feeds)))  # noise is far below `least`
         margins = np.asarray(margins, np.float64)
         return np.asarray(decisions), -np.maximum(np.where(np.isfinite(margins), margins, np.inf), least)
 

@@ -7,6 +7,7 @@ import numpy as np
 from stages.dataset import Array
 from stages.verify.hunt.evolve import Score
 from stages.verify.material import count
+from stages.verify.places import aligned
 from stages.verify.reference import Answer, Feeds, Outputs, Reference
 
 
@@ -14,7 +15,8 @@ def divergence(reference: Reference, noise: Mapping[str, float]) -> Score:
     """Return a score: how far torch float32 is from float64, in units of the pooled noise."""
 
     def score(feeds: Feeds) -> Array:
-        truth, rounded = reference.truth(feeds), reference.rounded(feeds)
+        truth = reference.truth(feeds)
+        rounded = aligned(reference, reference.rounded(feeds), truth)
         return _largest(feeds, [_rms(rounded[name], truth[name]) / noise[name] for name in noise])
 
     return score
@@ -27,7 +29,10 @@ def noise_ratio(reference: Reference, answer: Answer, noise: Mapping[str, float]
     """
 
     def score(feeds: Feeds) -> Array:
-        truth, rounded, found = reference.truth(feeds), reference.rounded(feeds), answer(feeds)
+        truth, found = reference.truth(feeds), answer(feeds)
+        rounded = aligned(reference, reference.rounded(feeds), truth)
+        if all(found[name].shape == value.shape for name, value in truth.items()):
+            found = aligned(reference, found, truth)
         ratios = []
         for name, least in noise.items():
             if found[name].shape != truth[name].shape:

@@ -1,4 +1,4 @@
-"""Look-up of characters and words: against plain Python, whatever the padding."""
+"""Look-up of characters, pairs and words: against plain Python, whatever the padding."""
 
 import functools
 from typing import Any
@@ -61,7 +61,7 @@ def number_of(word: str, size: int) -> int:
     return 2 + total % (2**31 - 1) % size
 
 
-@pytest.mark.parametrize("unit", ["character", "word"])
+@pytest.mark.parametrize("unit", ["character", "pair", "word"])
 @settings(deadline=None, max_examples=60)
 @given(texts=st.lists(st.one_of(TEXTS, ENGLISH), min_size=1, max_size=4), more=st.integers(0, 50))
 def test_ids_do_not_depend_on_padding_nor_on_neighbours(unit: str, texts: list[str], more: int) -> None:
@@ -75,6 +75,17 @@ def test_ids_do_not_depend_on_padding_nor_on_neighbours(unit: str, texts: list[s
 def test_words_are_hashed_as_plain_python_does(sentence: str) -> None:
     sentence = "".join(map(chr, encode_text([sentence])[0])).rstrip("\0")  # in normal form
     assert ids([sentence], made(unit="word", size=1000)) == [[number_of(w, 1000) for w in words_of(sentence)]]
+
+
+@settings(deadline=None, max_examples=60)
+@given(sentence=TEXTS)
+def test_pairs_are_hashed_as_plain_python_does(sentence: str) -> None:
+    points = [point for point in encode_text([sentence])[0].tolist() if point]
+    this, following = spread(2).tolist()
+    sums = [a * this + b * following for a, b in zip(points, [*points, 0][1:], strict=True)]
+    assert ids([sentence], made(unit="pair", size=1000, lowercase=False)) == [
+        [2 + total % (2**31 - 1) % 1000 for total in sums]
+    ]
 
 
 @settings(deadline=None, max_examples=60)
@@ -99,7 +110,7 @@ def test_words_that_differ_in_a_letter_or_in_order_have_other_ids() -> None:
 
 
 def test_an_empty_text_is_padding_alone() -> None:
-    for unit in ("character", "word"):
+    for unit in ("character", "pair", "word"):
         assert text(INFO, unit=unit)(torch.zeros(1, 5, dtype=torch.int32)).tolist() == [[0]]
 
 
@@ -120,6 +131,7 @@ def test_only_the_first_of_the_alphabet_are_known() -> None:
     [
         ({"size": -1}, "size is -1, expected 0"),
         ({"unit": "word", "alphabet": "abc"}, "words need no alphabet"),
+        ({"unit": "pair", "alphabet": "abc"}, "pairs need no alphabet"),
     ],
 )
 def test_what_does_not_fit_is_refused(options: dict[str, object], words: str) -> None:

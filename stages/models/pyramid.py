@@ -1,0 +1,81 @@
+"""Feature pyramids, for detectors: Lin et al., "Feature Pyramid Networks for Object Detection" (2017), figure 3.
+
+What they give is of the form "pyramid": a tuple of maps, the picture itself first, of which a head may want the size,
+and then maps of `out_features` channels, from fine to coarse; `strides` says by how much each is smaller than the
+picture. Pictures may be of any size: a side of L px has ceil(L / stride) places.
+"""
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+from torchvision import models
+from torchvision.models._utils import IntermediateLayerGetter
+from torchvision.ops import FeaturePyramidNetwork
+
+from stages import pretrained
+from stages.models.resnet import Residual
+from stages.shapes import AnyPicture
+from stages.vision import fit_stem
+
+
+def pyramid_small(shape: AnyPicture, *, width: int = 16, features: int = 48) -> "Pyramid":
+    """A pyramid of strides 4, 8 and 16 over a residual net of 9 convolutions, for things of some 10 to 100 px.
+
+    `width` is that of the stem; the maps have `features` channels.
+    """
+    stages = nn.ModuleDict(
+        {
+            "stem": nn.Sequential(
+                nn.Conv2d(shape[0], width, 3, 2, padding=1, bias=False),  # (N, width, H/2, W/2)
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
+            ),
+            "4": Residual(width, 2 * width, stride=2),  # (N, 2 width, H/4, W/4)
+            "8": Residual(2 * width, 4 * width, stride=2),  # (N, 4 width, H/8, W/8)
+            "16": Residual(4 * width, 8 * width, stride=2),  # (N, 8 width, H/16, W/16)
+        }
+    )
+    return Pyramid(shape, stages, {"4": 2 * width, "8": 4 * width, "16": 8 * width}, features)
+
+
+def pyramid_resnet18(shape: AnyPicture, *, features: int = 128, weights: str = "") -> "Pyramid":
+    """A pyramid of strides 8, 16 and 32 over torchvision's ResNet-18, for things of some 20 px and more.
+
+    `weights`: empty, a file, or imagenet (torchvision's).
+    """
+    net = models.resnet18(weights=None)
+    fit_stem(net, "conv1", shape[0])  # (N, 64, H/2, W/2), and a pool: (N, 64, H/4, W/4)
+    url = models.get_model_weights("resnet18").DEFAULT.url
+    pretrained.load(net, weights, ("imagenet", url), stem="conv1", apart=("fc.",))
+    names = {"layer2": "8", "layer3": "16", "layer4": "32"}  # 128, 256 and 512 channels
+    return Pyramid(shape, IntermediateLayerGetter(net, names), {"8": 128, "16": 256, "32": 512}, features)
+
+
+class Pyramid(nn.Module):
+    """(N, C, H, W) -> the same, and (N, features, H / stride, W / stride) for every stride.
+
+    shape       of one preprocessed sample
+    stages      modules that follow each other, those whose maps are taken named by their strides
+    channels    of these maps, by the same names
+    """
+
+    gives = "pyramid"
+
+    def __init__(self, shape: AnyPicture, stages: nn.ModuleDict, channels: dict[str, int], features: int) -> None:
+        super().__init__()
+        self.shape, self.out_features = shape, features
+        self.strides = (1, *map(int, channels))
+        self.stages = stages
+        self.names = tuple(channels)
+        self.fuse = FeaturePyramidNetwork(list(channels.values()), features)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the picture and the maps, from fine to coarse."""
+        maps = OrderedDict()
+        y = x
+        for name, stage in self.stages.items():
+            y = stage(y)
+            if name in self.names:
+                maps[name] = y
+        return (x, *self.fuse(maps).values())

@@ -1,0 +1,1 @@
+"""Where named points are in a picture: corners of eyes, joints, marks."""

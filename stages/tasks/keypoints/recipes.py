@@ -1,0 +1,36 @@
+"""Recipes for key points. Each docstring gives command, time on one CPU core, and result."""
+
+from stages.recipe import Recipe, TrainConfig, replace, use
+
+
+def keypoints_faces() -> Recipe:
+    """Fifteen points of drawn faces, 96 x 96 px: an hourglass and heat maps.
+
+    pipeline run keypoints_faces
+    """
+    return Recipe(
+        name="keypoints_faces",
+        data=use("drawn_faces"),
+        input=use("image", height=96, width=96, mean=(0.5,), std=(0.25,)),
+        model=use("hourglass", width=24),
+        task=use("keypoints", head="heatmap", blank=True, flip=True, rotate_deg=10.0, translate=0.05, scale=0.1),
+        train=TrainConfig(
+            epochs=10,
+            batch_size=32,
+            lr=2e-3,
+            weight_decay=0.01,
+            schedule="onecycle",
+            warmup=0.2,
+            threads=1,
+        ),
+    )
+
+
+def keypoints_faces_regression() -> Recipe:
+    """The points of `keypoints_faces` as coordinates at once.
+
+    pipeline run keypoints_faces_regression
+    """
+    base = keypoints_faces()
+    task = use("keypoints", **{**base.task.options, "head": "regression"})
+    return replace(base, name="keypoints_faces_regression", model=use("lenet5", batch_norm=True), task=task)

@@ -1,0 +1,1 @@
+"""Restoration: a picture without its noise."""
