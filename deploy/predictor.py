@@ -1,5 +1,6 @@
 """A bundle on disk to typed answers."""
 
+import itertools
 import os
 import threading
 from collections.abc import Iterable, Mapping
@@ -31,6 +32,7 @@ from deploy.outputs import OutputKind, Result, output_kind
 from deploy.passport import Check, Passport
 from deploy.providers import Provider, Session, Threads, open_session
 from deploy.rows import AnyRows
+from deploy.turns import Talk, Turns, held, submitted, together
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -168,7 +170,7 @@ class Predictor:
         kind). For tensors: arrays by input name, or the array of the only input; with the batch axis a batch, without
         it a single row.
         """
-        results = self._answer(self._input.arrays(payload))
+        results = self._held(self._input.converse(payload))
         return results if self._input.is_batch(payload) else results[0]
 
     def predict_many(self, payloads: Iterable[object]) -> list[Any]:
@@ -177,6 +179,8 @@ class Predictor:
         Payloads of equal shape share a run; what is held at a time is bounded. The first bad one is an `InputError`
         with its number.
         """
+        if self._input.talks:
+            return self._held_many(payloads)
         results: dict[int, Result] = {}
         waiting: dict[tuple[Any, ...], list[tuple[int, Arrays]]] = {}
         held = 0
@@ -212,10 +216,10 @@ class Predictor:
         """
         from deploy.batcher import then  # here, because only serving needs it
 
-        arrays = self._input.arrays(payload)
+        turns = Turns(self._input.converse(payload))
+        arrays, batch, batcher = turns.first, self._input.is_batch(payload), self.batcher
         self._input.check(arrays)
-        batch = self._input.is_batch(payload)
-        answer = self.batcher.submit(arrays, deadline, priority)
+        answer = submitted(turns, lambda asked, left: batcher.submit(asked, left, priority), deadline)
         return then(
             answer, lambda outputs: self.results(outputs, arrays) if batch else self.results(outputs, arrays)[0]
         )
@@ -300,6 +304,24 @@ class Predictor:
 
     def _answer(self, arrays: Mapping[str, Array]) -> list[Any]:
         return self.results(self.infer(arrays), arrays)
+
+    def _held(self, talk: Talk) -> list[Any]:
+        return self.results(*held(talk, self.infer))
+
+    def _held_many(self, payloads: Iterable[object]) -> list[Any]:
+        """Return one result for each payload of a kind that takes several runs, `MAX_ROWS` of them at a time."""
+        numbered, results = enumerate(payloads), list[Any]()
+        while talks := [self._begun(number, payload) for number, payload in itertools.islice(numbered, MAX_ROWS)]:
+            results += self._held(together(talks))
+        return results
+
+    def _begun(self, number: int, payload: object) -> Talk:
+        try:
+            if self._input.is_batch(payload):
+                raise InputError("is a batch, expected a single payload; give batches to predict")
+            return self._input.converse(payload)
+        except InputError as error:
+            raise type(error)(f"payload {number}: {error}") from None
 
     def _single(self, number: int, payload: object) -> Arrays:
         if self._input.is_batch(payload):

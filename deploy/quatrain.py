@@ -19,16 +19,26 @@ STOPS = "，。"
 
 
 def encode(title: str, verse: str, form: int) -> list[int]:
-    """Return the code points of a poem, or of its beginning; `verse` is without punctuation.
-
-    Behind a whole line stands its stop, so what comes next is always a character of the verse, until the end.
-    """
+    """Return the code points of a poem, or of its beginning; `verse` is without punctuation."""
     points = [form, *map(ord, title), SEPARATOR]
-    for place, character in enumerate(verse, 1):
-        points.append(ord(character))
-        if place % form == 0:
-            points.append(ord(STOPS[(place // form - 1) % 2]))
+    for place, letter in enumerate(verse):
+        points += written(ord(letter), place, form)
     return points
+
+
+def written(letter: int, place: int, form: int) -> list[int]:
+    """Return the code point of the letter at a place of the verse, from 0; of a line's last one, with its stop.
+
+    So what comes next is always a letter, until the poem ends.
+    """
+    line, column = divmod(place, form)
+    return [letter, ord(STOPS[line % 2])] if column == form - 1 else [letter]
+
+
+def lines(verse: str, form: int) -> tuple[str, ...]:
+    """Return the lines of a verse, each with its stop."""
+    points = "".join(chr(point) for place, letter in enumerate(verse) for point in written(ord(letter), place, form))
+    return tuple(points[start : start + form + 1] for start in range(0, len(points), form + 1))
 
 
 def is_verse(characters: str) -> bool:

@@ -49,6 +49,8 @@ class Graph(nn.Module):
     `state_dict()`, so that a training can go on, and not in `served()`.
     """
 
+    inner = (PREPROCESSED,)
+
     def __init__(self, pre: nn.Module, net: nn.Module, task: Task, *, training: bool = False) -> None:
         super().__init__()
         self.input: Signature = pre.signature  # type: ignore[assignment]

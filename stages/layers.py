@@ -108,6 +108,18 @@ def token_vectors(vocabulary: int, size: int) -> nn.Embedding:
     return nn.Embedding.from_pretrained(vectors, freeze=False, padding_idx=0)
 
 
+def tied_vectors(vocabulary: int, size: int) -> nn.Embedding:
+    """Return a vector of `size` for each token, drawn from N(0, 1 / size): such also serve as a last layer's weights.
+
+    Where they go in, they are to be multiplied by sqrt(size) (Vaswani et al., "Attention is all you need", 3.4).
+    """
+    vectors = nn.Embedding(vocabulary, size, padding_idx=0)
+    nn.init.normal_(vectors.weight, std=size**-0.5)
+    with torch.no_grad():
+        vectors.weight[0] = 0
+    return vectors
+
+
 def initialise(net: nn.Module, kind: Initialisation) -> None:
     """Draw the weights of convolutions and linear layers anew, biases 0; `torch` leaves torch's own draw.
 

@@ -63,7 +63,7 @@ class ExportResult:
     sha256: str
     input: Signature
     output: Signature
-    cut: Cut
+    cut: Cut | None
     opset: int
     ir_version: int
     nodes: int

@@ -15,6 +15,7 @@ __all__ = ["KINDS", "MAX_PIXELS", "InputKind", "check", "input_kind"]
 
 KINDS = {
     "image": "ImageInput",
+    "poem": "PoemInput",
     "series": "SeriesInput",
     "spectral": "SpectralInput",
     "tensors": "TensorsInput",

@@ -11,6 +11,7 @@ from deploy.arrays import Array
 from deploy.bundle import Signature
 from deploy.errors import InputError
 from deploy.inputs.checks import Plain, check
+from deploy.turns import Talk
 
 MAX_PIXELS = 64 * 2**20
 """Pictures and volumes with more pixels are refused by their header, before anything is decoded."""
@@ -25,6 +26,7 @@ class InputKind:
     media         Content-Types of such files
     texts         a string is a sample, not a file in base64
     finite        NaN and infinity are refused
+    talks         an answer takes several runs, see `converse`
     """
 
     example: ClassVar[str] = "payload"
@@ -33,6 +35,7 @@ class InputKind:
     media: ClassVar[tuple[str, ...]] = ("application/octet-stream",)
     texts: ClassVar[bool] = False
     finite: ClassVar[bool] = True
+    talks: ClassVar[bool] = False
 
     def __init__(self, signature: Signature) -> None:
         self.signature = signature
@@ -47,6 +50,10 @@ class InputKind:
     def arrays(self, payload: object) -> dict[str, Array]:
         """Return the input tensors by name, a batch of one for a single payload; `InputError` when it is no payload."""
         raise NotImplementedError
+
+    def converse(self, payload: object) -> Talk:
+        """Return the talk by which a payload is answered: one run, unless a kind needs more (`deploy.turns`)."""
+        return (yield self.arrays(payload))
 
     def check(self, arrays: Mapping[str, Array]) -> int:
         """Return the number of rows; `InputError` names the tensor, what came and what was expected."""

@@ -16,6 +16,7 @@ KINDS = {
     "classes": "ClassesOutput",
     "mask": "MaskOutput",
     "picture": "PictureOutput",
+    "poem": "PoemOutput",
     "points": "PointsOutput",
     "tensors": "TensorsOutput",
 }

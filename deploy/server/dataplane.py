@@ -5,6 +5,7 @@ import itertools
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -287,18 +288,30 @@ class DataPlane:
             with served:
                 reading = await self._in_thread(payloads.read, payload, predictor, self.bounds)
                 timing.lap("decode")
-                outputs = await self.infer(served, reading.request, timing)
+                request, outputs = await self._hold(served, reading, timing)
                 timing.lap("infer")
-            heavy = bool(predictor.answers.media) or over_http.writes_much(outputs, reading.request, "")
-            answer = await self.somewhere(heavy, payloads.answer, outputs, reading, predictor, accept)
+            heavy = bool(predictor.answers.media) or over_http.writes_much(outputs, request, "")
+            answer = await self.somewhere(heavy, payloads.answer, reading, predictor, accept)
             timing.lap("encode")
         except Exception as error:
             served.statistics.failed(timing, error)
             raise
-        self.answered(served, reading.request, outputs, timing)
+        self.answered(served, request, outputs, timing)
         if isinstance(answer, dict):
             answer = {"model_name": info.name, "model_version": info.version, **answer}
         return answer, timing
+
+    async def _hold(
+        self, served: Served, reading: payloads.Reading, timing: Timing
+    ) -> tuple[InferRequest, Mapping[str, Array]]:
+        """Make all runs of a talk; return the last request and its outputs. One in many takes more than one."""
+        request, turns = reading.request, reading.turns
+        while True:
+            outputs = await self.infer(served, request, timing)
+            turns.hear(outputs)
+            if turns.answer is not None:
+                return request, outputs
+            request = replace(request, arrays=turns.arrays)
 
     async def predict_wire(
         self, name: str | None, version: str | None, headers: Mapping[str, str], body: bytes

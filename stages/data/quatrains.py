@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deploy.quatrain import FORMS, SEPARATOR, STOPS, encode, is_verse
+from deploy.quatrain import FORMS, LINES, SEPARATOR, STOPS, encode, is_verse
 from stages.data.read.text import utf8
 from stages.dataset import TEXT, Array, DataInfo, Dataset, Split, alphabet
 from stages.errors import DataError
@@ -33,8 +33,7 @@ def quatrains(
 
     Left out: poems with gaps, and every poem that has a line in common with an earlier one (the collection holds some
     600 twice, under other titles or authors). Samples are code points (N, length) as `deploy.quatrain.encode` writes
-    poems, titles cut after `longest_title` characters. Targets (N, length) are the place in the poem, from 1, of the
-    character that comes next; 0 in titles, at punctuation and at the end, where nothing is to be foretold.
+    poems, titles cut after `longest_title` characters; targets (N,) the number of characters in each verse, 20 or 28.
     """
     path = root / _FILE
     if not path.is_file():
@@ -45,11 +44,10 @@ def quatrains(
     poems = list(_different(_read(path)))
     rows = by_author(path, [poem.author for poem in poems], (1 - validation - test, validation, test), seed)
     points = [encode(poem.title[:longest_title], "".join(poem.lines), len(poem.lines[0])) for poem in poems]
-    length = max(map(len, points))
-    inputs = np.zeros((len(points), length), np.int32)
+    inputs = np.zeros((len(points), max(map(len, points), default=0)), np.int32)
     for row, codes in zip(inputs, points, strict=True):
         row[: len(codes)] = codes
-    targets = places(inputs)
+    targets = np.array([sum(map(len, poem.lines)) for poem in poems])
     train, held, tested = (Split(inputs[part], targets[part]) for part in rows)
     info = DataInfo(
         name="quatrains",
@@ -61,14 +59,6 @@ def quatrains(
         alphabet=_known(train.inputs),
     )
     return Dataset(info, train, held, tested)
-
-
-def places(points: Array) -> Array:
-    """Return the place in the poem, from 1, of the character after each, int64 (N, length); 0 where there is none."""
-    verse = (np.cumsum(points == SEPARATOR, axis=1) > 0) & ~np.isin(points, [0, SEPARATOR, *map(ord, STOPS)])
-    found = np.zeros(points.shape, np.int64)
-    found[:, :-1] = (np.cumsum(verse, axis=1) * verse)[:, 1:]
-    return found
 
 
 def by_author(path: Path, authors: Sequence[str], fractions: tuple[float, ...], seed: int) -> tuple[Array, ...]:
@@ -99,7 +89,7 @@ def _read(path: Path) -> Iterator[Poem]:
             raise DataError(f"{path}, line {number}: expected 5 or 7, author, title and text, with tabs between")
         form, author, title, text = fields
         lines = tuple(part for part in _MARKS.split(text.strip()) if part)
-        if len(lines) == 4 and all(len(part) == int(form) and is_verse(part) for part in lines):
+        if len(lines) == LINES and all(len(part) == int(form) and is_verse(part) for part in lines):
             yield Poem(author, " ".join(title.split()), lines)
 
 

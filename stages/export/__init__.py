@@ -9,10 +9,11 @@ import onnx
 from deploy import files
 from deploy.bundle import Cut, Signature
 from stages import result
+from stages.deployed import Deployed, deployed
 from stages.environment import environment
 from stages.export import convert, cut
 from stages.export.require import require, tensor_spec
-from stages.graph import PREPROCESSED, Graph
+from stages.graph import PREPROCESSED
 from stages.observer import Observer
 from stages.recipe import ExportConfig
 from stages.result import ExportResult, TrainResult
@@ -22,13 +23,13 @@ CUT = Cut(PREPROCESSED, "pre.onnx", "net.onnx")
 
 
 def run(config: ExportConfig, trained: TrainResult, out: Path, observer: Observer | None = None) -> ExportResult:
-    """Write `model.onnx`, `pre.onnx` and `net.onnx` into `out`, and assert on the files that they are as asked for.
+    """Write `model.onnx` and, where it can be cut, `pre.onnx` and `net.onnx`; assert on the files that they are right.
 
     Raises `ExportError` when the graph cannot be exported, or when a file differs from what was asked for (opset, IR
     version, names, dtypes, free sizes, self-contained).
     """
     observer = observer or Observer()
-    graph = load_graph(trained)
+    graph = deployed(load_graph(trained))
     opset, ir_version, nodes = write(graph, out, config.opset, metadata(graph, trained))
     sha256 = files.sha256_file(out / "model.onnx")
     observer.say(f"model.onnx: {nodes} nodes, opset {opset}, {(out / 'model.onnx').stat().st_size / 1e6:.2f} MB")
@@ -39,7 +40,7 @@ def run(config: ExportConfig, trained: TrainResult, out: Path, observer: Observe
             sha256=sha256,
             input=graph.input,
             output=graph.task.output,
-            cut=CUT,
+            cut=CUT if graph.inner else None,
             opset=opset,
             ir_version=ir_version,
             nodes=nodes,
@@ -48,23 +49,25 @@ def run(config: ExportConfig, trained: TrainResult, out: Path, observer: Observe
     )
 
 
-def write(graph: Graph, out: Path, opset: int, properties: Mapping[str, str]) -> tuple[int, int, int]:
-    """Write the three files; return opset, IR version and number of nodes of the whole graph."""
+def write(graph: Deployed, out: Path, opset: int, properties: Mapping[str, str]) -> tuple[int, int, int]:
+    """Write the whole graph, and its halves; return opset, IR version and number of nodes of the whole."""
     out.mkdir(parents=True, exist_ok=True)
-    names = [tensor.name for tensor in graph.task.output.tensors]
+    output = graph.task.output
+    names = [tensor.name for tensor in output.tensors]
     proto = convert.convert(graph, opset)
-    pre, net = cut.at(proto, PREPROCESSED, names)
-    middle = Signature("tensor", (tensor_spec(pre.graph.output[0]),))
     _save(cut.whole(proto, names), out / "model.onnx", properties)
-    _save(pre, out / CUT.pre, properties)
-    _save(net, out / CUT.net, properties)
-    require(out / CUT.pre, graph.input, middle, opset)
-    require(out / CUT.net, middle, graph.task.output, opset)
-    model = require(out / "model.onnx", graph.input, graph.task.output, opset)
+    model = require(out / "model.onnx", graph.input, output, opset)
+    if graph.inner:
+        pre, net = cut.at(proto, PREPROCESSED, names)
+        middle = Signature("tensor", (tensor_spec(pre.graph.output[0]),))
+        _save(pre, out / CUT.pre, properties)
+        _save(net, out / CUT.net, properties)
+        require(out / CUT.pre, graph.input, middle, opset)
+        require(out / CUT.net, middle, output, opset)
     return opset, model.ir_version, len(model.graph.node)
 
 
-def metadata(graph: Graph, trained: TrainResult) -> dict[str, str]:
+def metadata(graph: Deployed, trained: TrainResult) -> dict[str, str]:
     """Return what the model carries inside itself, so that a file without its bundle still says what it is."""
     return {
         "onnxway.name": trained.recipe.name,

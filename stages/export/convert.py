@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -15,29 +15,30 @@ from torch import nn
 from torch.export import Dim
 
 from deploy.bundle import Signature, TensorSpec
+from stages.deployed import Deployed
 from stages.errors import ExportError
-from stages.graph import PREPROCESSED, Graph
+from stages.graph import Graph
 
 _PRIMES = (3, 37, 41, 43, 47)  # unlike each other and any layer's size: no free size is taken for a fixed one
 _REPOSITORY = Path(__file__).parents[2]
 _STACK_FRAME = re.compile(r'File "([^"]+)"')
 
 
-def convert(graph: Graph, opset: int) -> onnx.ModelProto:
-    """Export the graph with its output tensors and, last, `preprocessed`.
+def convert(graph: Deployed, opset: int) -> onnx.ModelProto:
+    """Export the graph with its output tensors and, last, where it can be cut: `preprocessed`.
 
     Free sizes of the input signature become symbolic dimensions by their names. Raises `ExportError` with torch's
     reason when the graph cannot be exported.
     """
     names = [tensor.name for tensor in graph.task.output.tensors]
-    proto: onnx.ModelProto = export(exportable(graph), graph.input, [*names, PREPROCESSED], opset).model_proto
+    proto: onnx.ModelProto = export(exportable(graph), graph.input, [*names, *graph.inner], opset).model_proto
     _shorten_paths(proto)
     return proto
 
 
-def exportable(graph: Graph) -> nn.Module:
+def exportable(graph: Deployed) -> nn.Module:
     """Return the graph as it is exported, in evaluation mode: it answers its outputs and, last, `preprocessed`."""
-    return _WithPreprocessed(graph).eval()
+    return (_WithPreprocessed(graph) if isinstance(graph, Graph) else cast(nn.Module, graph)).eval()
 
 
 def export(

@@ -45,10 +45,11 @@ class DeepLab(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return features of every pixel."""
-        low = self.stem(padded(x, _STRIDE))  # (N, 2 width, H/2, W/2)
-        y = _doubled(self.dropout(self.pyramid(self.encoder(low))))
+        whole = padded(x, _STRIDE)
+        low = self.stem(whole)  # (N, 2 width, H/2, W/2)
+        y = _as_large(self.dropout(self.pyramid(self.encoder(low))), low)
         y = self.decoder(torch.cat([y, self.low(low)], dim=1))  # (N, 2 width, H/2, W/2)
-        return cropped(_doubled(y), x)
+        return cropped(_as_large(y, whole), x)
 
 
 class Pyramid(nn.Module):
@@ -103,5 +104,6 @@ def _convolution(channels: int, out_channels: int, size: int = 3, *, stride: int
     )
 
 
-def _doubled(x: torch.Tensor) -> torch.Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="bilinear")
+def _as_large(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Return the map at the size of `like`, here always twice its own."""
+    return F.interpolate(x, size=like.shape[2:], mode="bilinear")

@@ -1,12 +1,16 @@
-"""Hourglass: Newell et al., "Stacked Hourglass Networks for Human Pose Estimation" (2016), one of them, small."""
+"""Hourglass: Newell et al., "Stacked Hourglass Networks for Human Pose Estimation" (2016), one of them, small.
 
+And its upper half alone, a funnel, for coordinates that are not read off a map.
+"""
+
+import math
 from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from stages.shapes import AnyPicture
+from stages.shapes import AnyPicture, Picture
 
 
 def hourglass(
@@ -15,9 +19,20 @@ def hourglass(
     """A map of 2 `width` features at the picture's size over `stride`, each of which has seen all of the picture.
 
     Down by 2 for `depth` times and up again, with a link between maps of one size (figure 3); `blocks` residual blocks
-    at each size and in each direction, none at the first. For pictures of any size: a map of a size that is odd is halved upwards.
+    at each size and in each direction, none at the first. For pictures of any size: odd ones are halved upwards.
     """
     return Hourglass(shape[0], width, stride, depth, blocks)
+
+
+def funnel(
+    shape: Picture, *, width: int = 32, depth: int = 4, blocks: int = 1, features: int = 256, dropout: float = 0.0
+) -> "Funnel":
+    """`features` numbers of a picture that is halved `depth` times and then looked at place by place, not on average.
+
+    Where things are is kept, as in Toshev and Szegedy, "DeepPose" (2014), which a mean over the last map would lose.
+    The second map and all after it have 2 `width` channels; `blocks` residual blocks at each size but the first.
+    """
+    return Funnel(shape, width, depth, blocks, features, dropout)
 
 
 class Hourglass(nn.Module):
@@ -51,6 +66,32 @@ class Hourglass(nn.Module):
         for step, link, skip in zip(self.up, self.links, reversed(wider), strict=True):
             x = step(F.interpolate(x, size=skip.shape[2:]) + link(skip))
         return self.last(x)  # type: ignore[no-any-return]
+
+
+class Funnel(nn.Module):
+    """(N, C, H, W) -> (N, features)."""
+
+    def __init__(self, shape: Picture, width: int, depth: int, blocks: int, features: int, dropout: float) -> None:
+        super().__init__()
+        channels, height, width_px = shape
+        self.out_features, inner = features, 2 * width
+        steps: list[nn.Module] = [_convolution(channels, width, 2)]  # (N, width, H/2, W/2)
+        for inp in [width, *[inner] * (depth - 2)]:  # (N, 2 width, H/4, W/4), ...
+            steps += [_convolution(inp, inner, 2), *(Residual(inner) for _ in range(blocks))]
+        places = math.ceil(height / 2**depth) * math.ceil(width_px / 2**depth)
+        self.features = nn.Sequential(
+            *steps,
+            nn.BatchNorm2d(inner),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Dropout(dropout),
+            nn.Linear(inner * places, features),
+            nn.ReLU(),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return features."""
+        return self.features(x)  # type: ignore[no-any-return]
 
 
 class Residual(nn.Module):

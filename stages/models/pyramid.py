@@ -10,7 +10,6 @@ from collections import OrderedDict
 import torch
 from torch import nn
 from torchvision import models
-from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.ops import FeaturePyramidNetwork
 
 from stages import pretrained
@@ -45,19 +44,27 @@ def pyramid_resnet18(shape: AnyPicture, *, features: int = 128, weights: str = "
     `weights`: empty, a file, or imagenet (torchvision's).
     """
     net = models.resnet18(weights=None)
-    fit_stem(net, "conv1", shape[0])  # (N, 64, H/2, W/2), and a pool: (N, 64, H/4, W/4)
+    fit_stem(net, "conv1", shape[0])
     url = models.get_model_weights("resnet18").DEFAULT.url
     pretrained.load(net, weights, ("imagenet", url), stem="conv1", apart=("fc.",))
-    names = {"layer2": "8", "layer3": "16", "layer4": "32"}  # 128, 256 and 512 channels
-    return Pyramid(shape, IntermediateLayerGetter(net, names), {"8": 128, "16": 256, "32": 512}, features)
+    stages = nn.ModuleDict(
+        {
+            "stem": nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool),  # (N, 64, H/4, W/4)
+            "4": net.layer1,  # (N, 64, H/4, W/4)
+            "8": net.layer2,  # (N, 128, H/8, W/8)
+            "16": net.layer3,  # (N, 256, H/16, W/16)
+            "32": net.layer4,  # (N, 512, H/32, W/32)
+        }
+    )
+    return Pyramid(shape, stages, {"8": 128, "16": 256, "32": 512}, features)
 
 
 class Pyramid(nn.Module):
     """(N, C, H, W) -> the same, and (N, features, H / stride, W / stride) for every stride.
 
     shape       of one preprocessed sample
-    stages      modules that follow each other, those whose maps are taken named by their strides
-    channels    of these maps, by the same names
+    stages      modules that follow each other, named by the strides of their maps
+    channels    of the maps that are taken, by these names
     """
 
     gives = "pyramid"
@@ -67,7 +74,7 @@ class Pyramid(nn.Module):
         self.shape, self.out_features = shape, features
         self.strides = (1, *map(int, channels))
         self.stages = stages
-        self.names = tuple(channels)
+        self.taken = tuple(channels)
         self.fuse = FeaturePyramidNetwork(list(channels.values()), features)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -76,6 +83,6 @@ class Pyramid(nn.Module):
         y = x
         for name, stage in self.stages.items():
             y = stage(y)
-            if name in self.names:
+            if name in self.taken:
                 maps[name] = y
         return (x, *self.fuse(maps).values())

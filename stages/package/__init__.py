@@ -13,6 +13,7 @@ from deploy.samples import Sample
 from deploy.schema import to_plain
 from stages import result
 from stages.dataset import Dataset
+from stages.deployed import Deployed, deployed
 from stages.observer import Observer
 from stages.package import card
 from stages.package.golden import golden_samples
@@ -45,7 +46,8 @@ def run(
     model = exported.model
     verified.passport.require(files.sha256_file(model))
     trained = exported.trained
-    material = Material.of(dataset, exported.input)
+    graph = deployed(load_graph(trained))
+    material = Material.deployed(graph, dataset)
     latency = median_latency_ms(model, material.row(0))
     manifest = Manifest(
         name=trained.recipe.name,
@@ -58,9 +60,10 @@ def run(
         metrics=verified.metrics,
         provenance=_provenance(verified) | dict(provenance or {}),
     )
-    golden = _golden(config, verified, material)
+    golden = _golden(config, verified, graph, material)
     with bundle.writing(out / "bundle", manifest) as folder:
-        for name in ("model.onnx", exported.cut.pre, exported.cut.net):
+        halves = [exported.cut.pre, exported.cut.net] if exported.cut else []
+        for name in ("model.onnx", *halves):
             shutil.copyfile(exported.folder / name, folder / name)
         samples.save(folder / bundle.SAMPLES, golden)
         (folder / "README.md").write_text(
@@ -84,10 +87,10 @@ def run(
     )
 
 
-def _golden(config: PackageConfig, verified: VerifyResult, material: Material) -> list[Sample]:
+def _golden(config: PackageConfig, verified: VerifyResult, graph: Deployed, material: Material) -> list[Sample]:
     """Return the samples, after holding them against their own references: what `load` would refuse is not written."""
     model, passport = verified.exported.model, verified.passport
-    twin = Twin(load_graph(verified.exported.trained)).at(cast("Precision", passport.precision))
+    twin = Twin(graph).at(cast("Precision", passport.precision))
     worst = samples.load(verified.worst) if verified.worst.exists() else ()
     golden = golden_samples(model, twin, material, passport, config.samples, worst)
     samples.replay(open_session(model).run, golden, passport)

@@ -12,6 +12,7 @@ from deploy import files, passport, samples
 from deploy.providers import Provider
 from stages import result
 from stages.dataset import Dataset
+from stages.deployed import Partial, deployed
 from stages.errors import VerifyError
 from stages.observer import Observer
 from stages.recipe import Precision, VerifyConfig
@@ -50,10 +51,15 @@ def run(
             f"{exported.model}: SHA-256 is {found[:12]}..., the export wrote {exported.sha256[:12]}...; "
             f"export again: pipeline export {exported.folder.parent} --force"
         )
-    twin = Twin(load_graph(trained))
-    material = Material.of(dataset, exported.input, targets=getattr(twin.task, "names_targets", False))
+    graph = load_graph(trained)
+    judged = deployed(graph)
+    twin = Twin(judged)
+    material = Material.deployed(judged, dataset)
     verdict = certify(exported.model, twin, material, config, opset=exported.opset, observer=observer)
-    metrics = twin.task.metrics(verdict.answers, dataset.test.targets) if verdict.answers else {}
+    answers = verdict.answers
+    if answers and isinstance(judged, Partial):
+        answers = judged.whole(open_model(exported.model, cast("Provider", config.providers[0])), dataset.test)
+    metrics = graph.task.metrics(answers, dataset.test.targets) if answers else {}
     out.mkdir(parents=True, exist_ok=True)
     verified = VerifyResult(
         folder=out,
@@ -71,7 +77,7 @@ def run(
         ties=verdict.total("ties"),
         seconds=time.monotonic() - started,
     )
-    _save_answers(verified.answers, verdict.answers)
+    _save_answers(verified.answers, answers)
     _save_worst(verified, Worst([*verdict.worst.batches, *verdict.hunted]), twin)
     passport.save(out / "passport.json", verified.passport)
     files.write_json(verified.findings, verdict.findings)

@@ -7,6 +7,7 @@ import numpy as np
 
 from deploy.bundle import Signature, TensorSpec
 from stages.dataset import Array, Dataset
+from stages.deployed import Deployed, Partial
 from stages.verify.reference import Feeds
 
 Rows = Array | Sequence[Array]  # one array, or rows of several shapes
@@ -40,6 +41,15 @@ class Material:
         name = signature.tensors[0].name
         others = [{name: split.inputs} for split in (dataset.validation, dataset.train)]
         return cls(signature, {name: dataset.test.inputs}, others, dataset.test.targets if targets else None)
+
+    @classmethod
+    def deployed(cls, module: Deployed, dataset: Dataset) -> "Material":
+        """Return the rows on which a deployed module is tried: samples, or what it takes out of them."""
+        known = getattr(module.task, "names_targets", False)
+        if not isinstance(module, Partial):
+            return cls.of(dataset, module.input, targets=known)
+        test, targets = module.rows(dataset.test)
+        return cls(module.input, test, [module.rows(dataset.validation)[0]], targets if known else None)
 
     def test(self, most: int) -> Iterator[Feeds]:
         """Yield the test rows in order, in batches of at most `most` rows of one shape."""

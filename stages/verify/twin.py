@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from stages.dataset import Array
-from stages.graph import Graph
+from stages.deployed import Deployed
 from stages.recipe import Precision
 from stages.train.device import tf32
 from stages.verify.perturbation import perturbed, reordered
@@ -23,7 +23,7 @@ class Twin:
     A `Reference`, `Perturbable`, `Transparent` and `Particular`; `Matching` if the task is.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Deployed) -> None:
         self.task = graph.task
         self.input, self.output = graph.input, graph.task.output
         self.exact = copy.deepcopy(graph).double().eval()
@@ -76,8 +76,8 @@ class Twin:
         return self._asked("restated", like)
 
     def _asked(self, method: str, like: Feeds) -> Iterator[tuple[str, Feeds]]:
-        (spec,) = self.input.tensors
-        ask = getattr(self.single.pre, method, None)
+        spec = self.input.tensors[0]
+        ask = getattr(self.single.pre, method, None) if len(self.input.tensors) == 1 else None
         for name, array in ask(like[spec.name]) if ask else ():
             yield name, {spec.name: array}
 
@@ -85,7 +85,7 @@ class Twin:
         """Return what the task decides, and its margins."""
         return self.task.decide(outputs)
 
-    def _run(self, graph: Graph, feeds: Feeds) -> Outputs:
+    def _run(self, graph: Deployed, feeds: Feeds) -> Outputs:
         raw = [torch.from_numpy(np.ascontiguousarray(feeds[tensor.name])) for tensor in self.input.tensors]
         with torch.inference_mode(), tf32(_CPU, allowed=False):
             tensors = graph(*raw)

@@ -5,13 +5,11 @@ takes: a list, nested as the tensor is (with its first axis a batch, without it 
 its kind; the bytes of a file in base64, plain or as a `data:` URL; for texts a string, or a list of them.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from deploy.arrays import Array
 from deploy.bundle import TensorSpec
 from deploy.errors import InputError
 from deploy.inputs import InputKind
@@ -20,6 +18,7 @@ from deploy.server.protocol import compression, json_text
 from deploy.server.protocol.json_text import Document, kind
 from deploy.server.protocol.messages import InferRequest
 from deploy.server.protocol.over_http import Bounds, check
+from deploy.turns import Turns
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,10 @@ class Payload:
 
 @dataclass(frozen=True)
 class Reading:
-    """A checked request, and whether a list of results is expected for it."""
+    """A checked request, the talk that it begins, and whether a list of results is expected for it."""
 
     request: InferRequest
+    turns: Turns
     is_batch: bool
 
 
@@ -45,12 +45,14 @@ def read(payload: Payload, predictor: Predictor, bounds: Bounds) -> Reading:
     if not body:
         raise InputError(f"the body is empty; {_advice(predictor.kind)}")
     if payload.is_json:
-        arrays, is_batch = _natural(json_text.parse(body, numbers=not predictor.kind.texts), predictor)
+        given = _natural(json_text.parse(body, numbers=not predictor.kind.texts), predictor)
+        is_batch = predictor.kind.is_batch(given)
     else:
-        arrays, is_batch = predictor.arrays(body), False
-    request = InferRequest(arrays, tuple(spec.name for spec in predictor.info.output.tensors))
+        given, is_batch = body, False
+    turns = Turns(predictor.kind.converse(given))
+    request = InferRequest(turns.first, tuple(spec.name for spec in predictor.info.output.tensors))
     check(request, predictor, bounds)
-    return Reading(request, is_batch)
+    return Reading(request, turns, is_batch)
 
 
 def _advice(input_kind: InputKind) -> str:
@@ -67,9 +69,10 @@ class File:
     body: bytes
 
 
-def answer(outputs: Mapping[str, Array], reading: Reading, predictor: Predictor, accept: str) -> dict[str, Any] | File:
+def answer(reading: Reading, predictor: Predictor, accept: str) -> dict[str, Any] | File:
     """Return the typed result as JSON values, a list of them for a batch; as a file where `accept` names its type."""
-    results = predictor.results(outputs, reading.request.arrays)
+    assert reading.turns.answer is not None
+    results = predictor.results(reading.turns.answer, reading.turns.first)
     media = predictor.answers.media
     if reading.is_batch:
         return {"results": [result.to_dict() for result in results]}
@@ -78,7 +81,7 @@ def answer(outputs: Mapping[str, Array], reading: Reading, predictor: Predictor,
     return results[0].to_dict()  # type: ignore[no-any-return]
 
 
-def _natural(document: Document, predictor: Predictor) -> tuple[dict[str, Array], bool]:
+def _natural(document: Document, predictor: Predictor) -> object:
     specs = predictor.info.input.tensors
     value = document.value
     if len(specs) > 1 or isinstance(value, dict):
@@ -89,8 +92,7 @@ def _natural(document: Document, predictor: Predictor) -> tuple[dict[str, Array]
     else:
         value = {specs[0].name: value}
     given = {spec.name: _payload(spec, document.resolve(value[spec.name]), predictor.kind) for spec in specs}
-    payload = given if len(specs) > 1 else given[specs[0].name]
-    return predictor.arrays(payload), predictor.kind.is_batch(payload)
+    return given if len(specs) > 1 else given[specs[0].name]
 
 
 def _payload(spec: TensorSpec, data: object, input_kind: InputKind) -> object:

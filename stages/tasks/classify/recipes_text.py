@@ -22,7 +22,6 @@ def textcnn_reviews() -> Recipe:
             batch_size=64,
             lr=2e-3,
             weight_decay=0.05,
-            groups={"net.embedding": {"lr": 0.02}},  # its weights begin 20 times as large as the others
             schedule="onecycle",
             warmup=0.2,
             precision="fp32",

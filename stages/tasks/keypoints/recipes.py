@@ -12,7 +12,7 @@ def keypoints_faces() -> Recipe:
         name="keypoints_faces",
         data=use("drawn_faces"),
         input=use("image", height=96, width=96, mean=(0.5,), std=(0.25,)),
-        model=use("hourglass", width=24),
+        model=use("hourglass", width=16),
         task=use("keypoints", head="heatmap", blank=True, flip=True, rotate_deg=10.0, translate=0.05, scale=0.1),
         train=TrainConfig(
             epochs=10,
@@ -33,4 +33,4 @@ def keypoints_faces_regression() -> Recipe:
     """
     base = keypoints_faces()
     task = use("keypoints", **{**base.task.options, "head": "regression"})
-    return replace(base, name="keypoints_faces_regression", model=use("lenet5", batch_norm=True), task=task)
+    return replace(base, name="keypoints_faces_regression", model=use("funnel", width=16), task=task)

@@ -106,4 +106,4 @@ class _Residual(nn.Module):
 
 class _Pixels(nn.Module):
     def forward(self, scores: torch.Tensor) -> tuple[torch.Tensor]:
-        return ((scores * _LARGEST).clamp(0, _LARGEST).permute(0, 2, 3, 1),)
+        return ((scores * _LARGEST).clamp(0.0, _LARGEST).permute(0, 2, 3, 1),)

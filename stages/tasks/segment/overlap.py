@@ -19,13 +19,13 @@ def matrix(targets: Array, decided: Array, classes: int) -> Array:
 def dice(counts: Array) -> Array:
     """Return 2 |A and B| / (|A| + |B|) of each class; NaN for a class that is neither there nor decided for."""
     both, either = np.diag(counts), counts.sum(axis=0) + counts.sum(axis=1)
-    return _ratio(2 * both, either)
+    return ratio(2 * both, either)
 
 
 def iou(counts: Array) -> Array:
     """Return |A and B| / |A or B| of each class; NaN for a class that is neither there nor decided for."""
     both = np.diag(counts)
-    return _ratio(both, counts.sum(axis=0) + counts.sum(axis=1) - both)
+    return ratio(both, counts.sum(axis=0) + counts.sum(axis=1) - both)
 
 
 def figures(counts: Array, labels: tuple[str, ...], background: int) -> dict[str, float]:
@@ -49,7 +49,8 @@ def _word(label: str) -> str:
     return re.sub(r"[^0-9a-z]+", "_", label.lower()).strip("_")
 
 
-def _ratio(part: Array, whole: Array) -> Array:
+def ratio(part: Array, whole: Array) -> Array:
+    """Return part / whole, NaN where there is nothing to divide by."""
     ratios = np.full(len(whole), np.nan)
     np.divide(part, whole, out=ratios, where=whole > 0)
     return ratios

@@ -14,8 +14,8 @@ from torch.utils._pytree import tree_leaves
 
 from deploy.bundle import Signature
 from stages.dataset import Array
+from stages.deployed import Deployed
 from stages.export import convert, cut
-from stages.graph import PREPROCESSED, Graph
 from stages.verify.reference import Feeds, Outputs
 
 
@@ -34,9 +34,9 @@ class TorchOrigin:
     inner: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, graph: Graph, opset: int) -> "TorchOrigin":
+    def of(cls, graph: Deployed, opset: int) -> "TorchOrigin":
         """Return the origin of a file that `stages.export` wrote."""
-        return cls(convert.exportable(graph), graph.input, graph.task.output, opset, (PREPROCESSED,))
+        return cls(convert.exportable(graph), graph.input, graph.task.output, opset, graph.inner)
 
     @property
     def names(self) -> list[str]:

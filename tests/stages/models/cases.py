@@ -16,6 +16,8 @@ SHAPES: dict[Any, list[tuple[int | str, ...]]] = {
     shapes.Picture: [(1, 28, 28), (3, 32, 24)],
     shapes.Series: [(1, "time"), (3, 50)],
     shapes.Volume: [(1, 9, 12, 10), (2, 8, 8, 8)],
+    shapes.AnyPicture: [(1, "height", "width"), (3, 20, 33)],
+    shapes.AnyVolume: [(1, "depth", "height", "width"), (2, 5, 8, 9)],
     shapes.Tokens: [("length", 50), (12, 300)],
 }
 OPTIONS: dict[str, dict[str, Any]] = {  # where the default is larger than a test needs
@@ -49,6 +51,7 @@ class Case:
         if self.tokens:
             length = free if isinstance(self.shape[0], str) else self.shape[0]
             return torch.randint(1, int(self.shape[1]), (rows, length), generator=generator)
+        free = min(free, 16) if len(self.shape) == 4 else free
         sizes = (size if isinstance(size, int) else free for size in self.shape)
         return torch.randn(rows, *sizes, generator=generator)
 
@@ -59,6 +62,12 @@ class Case:
         else:
             spec = TensorSpec("x", "float32", ("batch", *self.shape), (-1.0, 1.0))
         return Signature("tensor", (spec,))
+
+
+def rows_of(features: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """What a network gives, a tensor or several, as (N, values)."""
+    parts = (features,) if isinstance(features, torch.Tensor) else features
+    return torch.cat([part.flatten(1) for part in parts], dim=1)
 
 
 def kind(name: str) -> Any:

@@ -94,6 +94,14 @@ def test_word_dropout_leaves_out_whole_words() -> None:
     assert 0.2 < kept.float().mean() < 0.8
 
 
+@pytest.mark.parametrize("make", [textcnn, lstm, gru])
+def test_vectors_begin_small_and_that_of_padding_at_nothing(make: Any) -> None:
+    vectors = make(SHAPE, embedding=64).embedding.weight
+    assert not vectors[0].any()
+    assert vectors[1:].abs().max() <= 0.25
+    assert vectors[1:].std().item() == pytest.approx(0.5 / 12**0.5, rel=0.05)
+
+
 def test_padding_learns_nothing() -> None:
     net = textcnn(SHAPE, embedding=8).train()
     net(batch([[3, 4], [5]], 6)).sum().backward()

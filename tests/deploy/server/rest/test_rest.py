@@ -144,7 +144,7 @@ def test_an_unforeseen_error_is_500_without_a_traceback(
     def broken(payload: object) -> None:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr(dataplane.model().predictor, "arrays", broken)
+    monkeypatch.setattr(dataplane.model().predictor.kind, "arrays", broken)
     answer = client.post("/predict", content=blue_png)
     assert answer.status_code == 500
     assert answer.json() == {"error": "internal error; the server's log has the cause"}

@@ -1,0 +1,1 @@
+"""Detection: boxes around things, and what they are."""

@@ -1,0 +1,28 @@
+"""Recipes for detection. Each docstring gives command, time on one CPU core, and result."""
+
+from stages.recipe import Recipe, TrainConfig, use
+
+
+def detector_digits() -> Recipe:
+    """A small anchor-free detector of handwritten digits on canvases, among lines and scraps.
+
+    pipeline run detector_digits
+
+    """
+    return Recipe(
+        name="detector_digits",
+        data=use("digit_canvases"),
+        input=use("image", height=0, width=0, mean=(0.5,), std=(0.25,)),
+        model=use("pyramid_small"),
+        task=use("detect"),
+        train=TrainConfig(
+            epochs=10,
+            batch_size=32,
+            lr=3e-3,
+            weight_decay=0.02,
+            schedule="onecycle",
+            warmup=0.2,
+            select="last",
+            threads=1,
+        ),
+    )

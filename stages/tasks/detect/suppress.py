@@ -1,0 +1,68 @@
+"""From a box at every place to a list of things: the best candidates, one for each thing, inside the graph.
+
+Everything has a fixed size: `candidates` are taken of each picture before and `max_detections` after suppression, so
+pictures in a batch do not see each other, CUDA graphs can hold it, and no operator answers a number of rows that
+depends on values.
+"""
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+from torchvision.ops import box_iou
+
+from stages.tasks.detect.head import Seen
+
+ROUNDS = 15
+"""Rounds of suppression: how far a chain is followed in which each box suppresses the next. Odd: deeper ones lose boxes."""
+
+
+class Suppress(nn.Module):
+    """`Seen` -> boxes (N, D, 4), scores (N, D), class_index (N, D), count (N,), place (N, D); the best first.
+
+    A candidate is a place and a class with a score above `score_threshold`. Of two of one class that overlap by more
+    than `iou_threshold` (intersection over union) the one with the lower score is dropped. Rows after count are 0.
+    With `relative`, boxes are parts of the picture's width and height, else px.
+    """
+
+    earlier: torch.Tensor
+
+    def __init__(
+        self, score_threshold: float, iou_threshold: float, candidates: int, max_detections: int, relative: bool
+    ) -> None:
+        super().__init__()
+        self.score_threshold, self.iou_threshold = score_threshold, iou_threshold
+        self.candidates, self.max_detections, self.relative = candidates, max_detections, relative
+        earlier = torch.ones(candidates, candidates, dtype=torch.bool).triu(1)
+        self.register_buffer("earlier", earlier, persistent=False)
+
+    def forward(self, seen: Seen) -> tuple[torch.Tensor, ...]:
+        """Return the list of each picture."""
+        logits, boxes, _, frame = seen
+        classes = logits.shape[2]
+        scores = F.pad(logits.sigmoid().flatten(1), (0, self.candidates))  # a tiny picture has fewer places than that
+        scores, chosen = scores.topk(self.candidates, dim=1)
+        places = (chosen // classes).clamp(max=boxes.shape[1] - 1)
+        labels = chosen % classes
+        boxes = boxes.gather(1, places[..., None].expand(-1, -1, 4))
+        kept = scores * self._kept(boxes, labels, scores > self.score_threshold)
+        scores, order = kept.topk(self.max_detections, dim=1)
+        valid = scores > 0
+        boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4)) * valid[..., None]
+        if self.relative:
+            boxes = boxes / frame.repeat(2)
+        return boxes, scores, labels.gather(1, order) * valid, valid.sum(1), places.gather(1, order) * valid
+
+    def _kept(self, boxes: torch.Tensor, labels: torch.Tensor, above: torch.Tensor) -> torch.Tensor:
+        """Return which candidates (N, K), best first, no better one that is kept overlaps: 1.0 or 0.0.
+
+        This is greedy suppression as in `torchvision.ops.batched_nms`. What is kept is the fixed point of "no better
+        one that is kept overlaps me"; every round settles one more link of each chain.
+        """
+        overlaps = box_iou(boxes, boxes) > self.iou_threshold
+        same = labels[:, :, None] == labels[:, None, :]
+        suppresses = (overlaps & same & self.earlier & above[:, :, None]).to(boxes.dtype)  # (N, better, worse)
+        alive = above.to(boxes.dtype)
+        kept = alive
+        for _ in range(ROUNDS):
+            kept = alive * (torch.bmm(kept[:, None], suppresses)[:, 0] < 0.5)
+        return kept

@@ -1,0 +1,1 @@
+"""Generation: the next character of a poem, and so the poem."""
