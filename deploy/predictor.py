@@ -316,22 +316,24 @@ class Predictor:
         return results
 
     def _begun(self, number: int, payload: object) -> Talk:
+        self._require_single(number, payload)
         try:
-            if self._input.is_batch(payload):
-                raise InputError("is a batch, expected a single payload; give batches to predict")
             return self._input.converse(payload)
         except InputError as error:
             raise type(error)(f"payload {number}: {error}") from None
 
     def _single(self, number: int, payload: object) -> Arrays:
-        if self._input.is_batch(payload):
-            raise InputError(f"payload {number}: is a batch, expected a single payload; give batches to predict")
+        self._require_single(number, payload)
         try:
             arrays = self._input.arrays(payload)
             self._input.check(arrays)
         except InputError as error:
             raise type(error)(f"payload {number}: {error}") from None
         return arrays
+
+    def _require_single(self, number: int, payload: object) -> None:
+        if self._input.is_batch(payload):
+            raise InputError(f"payload {number}: is a batch, expected a single payload; give batches to predict")
 
     def _flush(self, waiting: dict[tuple[Any, ...], list[tuple[int, Arrays]]], results: dict[int, Result]) -> None:
         for group in waiting.values():

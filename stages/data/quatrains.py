@@ -75,8 +75,8 @@ def by_author(path: Path, authors: Sequence[str], fractions: tuple[float, ...], 
     rows = tuple(np.flatnonzero(part[of] == number) for number in range(len(fractions)))
     if min(fractions) < 0 or not len(rows[0]) or not len(rows[-1]):
         raise DataError(
-            f"{path}: {len(authors)} poems by {len(names)} authors leave none to train or none to test on, in shares of "
-            f"{', '.join(f'{share:g}' for share in fractions)}; change data.validation and data.test, or add poems"
+            f"{path}: {len(authors)} poems by {len(names)} authors leave none to train or none to test on, in shares "
+            f"of {', '.join(f'{share:g}' for share in fractions)}; change data.validation and data.test, or add poems"
         )
     return rows
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from stages.dataset import Array
-from stages.deployed import Deployed
+from stages.deployed import Deployed, deployed
 from stages.recipe import Precision
 from stages.train.device import tf32
 from stages.verify.perturbation import perturbed, reordered
@@ -18,12 +18,13 @@ _CPU = torch.device("cpu")
 
 
 class Twin:
-    """Both forms of one graph, in evaluation mode on the CPU.
+    """Both forms of one graph, as it is deployed, in evaluation mode on the CPU.
 
     A `Reference`, `Perturbable`, `Transparent` and `Particular`; `Matching` if the task is.
     """
 
     def __init__(self, graph: Deployed) -> None:
+        graph = deployed(graph)
         self.task = graph.task
         self.input, self.output = graph.input, graph.task.output
         self.exact = copy.deepcopy(graph).double().eval()

@@ -9,10 +9,15 @@ import torch
 from torch import nn
 
 from deploy.bundle import Signature, TensorSpec
+from deploy.generate import Wish
+from deploy.quatrain import SEPARATOR
 from stages.dataset import Array, Split
 from stages.deployed import Answer
 from stages.inputs.codepoints import CODE_POINTS
-from stages.tasks.generate.walk import walk
+from stages.tasks.generate.walk import poems, walk
+
+TEMPERATURES = (0.5, 0.8, 1.0)
+"""At which poems are made for a report."""
 
 _GOLDEN = (5**0.5 - 1) / 2
 _LEAST = np.finfo(np.float32).tiny
@@ -57,7 +62,11 @@ class Step(nn.Module):
         return {"character": points[numbers, places], "state": states}, self.pre(behind[:, None])[:, 0].numpy()
 
     def whole(self, answer: Answer, split: Split) -> dict[str, Array]:
-        """Return nats as the trained graph answers them, each text fed to `answer` a character at a time."""
+        """Return nats as the trained graph answers them, each text fed to `answer` a character at a time.
+
+        With them `verse` int32 (N, 28), a poem for the title and in the form of each text, made as it is served;
+        `temperature` float32 (N,) is one of `TEMPERATURES`, in turn.
+        """
         points = np.asarray(split.inputs)
         tokens = self.pre(torch.from_numpy(points))
         places, tokens = self.head.places(tokens).numpy(), tokens.numpy()
@@ -68,12 +77,22 @@ class Step(nn.Module):
             (foretold,) = np.nonzero(place)
             probabilities = stride.outputs["probabilities"][foretold, token[foretold]]
             nats[rows[foretold], place[foretold] - 1] = -np.log(np.maximum(probabilities, _LEAST))
-        return {"nats": nats}
+        wishes = [_wish(number, text) for number, text in enumerate(points)]
+        verse = poems(wishes, self.input.options["characters"], self.net.state_shape, answer)
+        temperatures = np.array([wish.temperature for wish in wishes], np.float32)
+        return {"nats": nats, "verse": verse, "temperature": temperatures}
 
     @torch.inference_mode()
     def _remember(self, feeds: dict[str, Array]) -> Mapping[str, Array]:
         token = self.pre(torch.from_numpy(feeds["character"])[:, None])[:, 0]
         return {"next_state": self.net.step(token, torch.from_numpy(feeds["state"]))[1].numpy()}
+
+
+def _wish(number: int, text: Array) -> Wish:
+    """Return a wish for a poem under the title of a text, (T,) code points, and in its form."""
+    form, *title = text[: text.tolist().index(SEPARATOR)].tolist()
+    temperature = TEMPERATURES[number % len(TEMPERATURES)]
+    return Wish("".join(map(chr, title)), "", form, temperature, 0, number)
 
 
 @dataclass

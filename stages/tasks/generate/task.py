@@ -11,7 +11,7 @@ from torch import nn
 
 from deploy.bundle import Signature, TensorSpec
 from deploy.errors import UsageError
-from deploy.quatrain import FORMS, LINES, SEPARATOR, STOPS
+from deploy.quatrain import FORMS, LINES, SEPARATOR, STOPS, is_verse
 from stages.dataset import Array, DataInfo
 from stages.inputs.text import FIRST, PADDING
 from stages.tasks.generate.step import Step
@@ -88,9 +88,10 @@ class Generate:
         return scores.sum() / targets.sum()
 
     def metrics(self, outputs: Mapping[str, Array], targets: Array) -> dict[str, float]:
-        """Return the mean log likelihood of a character in nats, and the perplexity; of 5 and of 7 a line, if there.
+        """Return the mean log likelihood of a character in nats, and the perplexity, in all and by the form.
 
-        Characters outside of the alphabet count as one of it, "unknown".
+        Characters outside of the alphabet count as one of it, "unknown". Of poems that were made, the share that has as
+        many letters as the form asks for, and nothing but letters that training poems have.
         """
         nats = outputs["nats"].astype(np.float64).sum(axis=1)
         found = {"log_likelihood": float(-nats.sum() / targets.sum())}
@@ -99,12 +100,20 @@ class Generate:
             rows = targets == LINES * form
             if rows.any():
                 found[f"perplexity_{form}"] = float(np.exp(nats[rows].sum() / targets[rows].sum()))
+        if "verse" in outputs:
+            found["well_formed"] = float(
+                np.mean([self._is_formed(*row) for row in zip(outputs["verse"], targets.tolist(), strict=True)])
+            )
         return found
 
     def decide(self, outputs: Mapping[str, Array]) -> tuple[Array, Array]:
         """Return places in the verse and how hard they were: whole poems hold no decision, each step makes one."""
         nats = outputs["nats"]
         return np.broadcast_to(np.arange(PLACES), nats.shape), np.abs(nats)
+
+    def _is_formed(self, verse: Array, letters: int) -> bool:
+        text = "".join(chr(point) for point in verse.tolist() if point)
+        return len(text) == letters and is_verse(text) and set(text) <= set(self.alphabet)
 
     def _token(self, character: str) -> int:
         return FIRST + self.alphabet.index(character)

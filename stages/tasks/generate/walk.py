@@ -1,10 +1,12 @@
-"""Whole texts, a step at a time: the states within them, and what is answered on the way."""
+"""Whole texts, a step at a time: the states within them, what is answered on the way, and poems that come of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from deploy.generate import Letters, Wish, quatrain
+from deploy.turns import held, together
 from stages.dataset import Array
 from stages.deployed import Answer
 
@@ -38,3 +40,13 @@ def walk(points: Array, state_shape: tuple[int, ...], answer: Answer) -> Iterato
             outputs = dict(answer({"character": points[rows, place], "state": state}))
             yield Stride(place, rows, state, outputs)
             state = outputs["next_state"]
+
+
+def poems(wishes: Sequence[Wish], characters: str, state_shape: tuple[int, ...], answer: Answer) -> Array:
+    """Return a verse for each wish, int32 (wishes, 28): code points without stops, and behind them 0."""
+    letters, state = Letters(characters), np.zeros((1, *state_shape), np.float32)
+    parts = []
+    for start in range(0, len(wishes), _ROWS):
+        talks = [quatrain(wish, letters, state) for wish in wishes[start : start + _ROWS]]
+        parts.append(held(together(talks), answer)[0]["verse"])
+    return np.concatenate(parts)

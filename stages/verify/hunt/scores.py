@@ -31,7 +31,7 @@ def noise_ratio(reference: Reference, answer: Answer, noise: Mapping[str, float]
     def score(feeds: Feeds) -> Array:
         truth, found = reference.truth(feeds), answer(feeds)
         rounded = aligned(reference, reference.rounded(feeds), truth)
-        if all(found[name].shape == value.shape for name, value in truth.items()):
+        if all(name in found and found[name].shape == value.shape for name, value in truth.items()):
             found = aligned(reference, found, truth)
         ratios = []
         for name, least in noise.items():
