@@ -19,7 +19,7 @@ from stages.task import Scores, Task
 PREPROCESSED = "preprocessed"
 VECTOR = "vector"
 """Features (N, out_features): what nets give and tasks take where they say nothing."""
-_AUXILIARY = "auxiliary."
+_ONLY_TRAINING = ("auxiliary.", "only_training.")
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,9 @@ class Graph(nn.Module):
     tensor, or a tuple of tensors.
 
     A net with the attribute `auxiliary`, a tuple of `Auxiliary`, has a method `taps(x)` that returns, in training, its
-    features and then what each branch takes. With `training` each gets a head and counts in `loss`; they are in
-    `state_dict()`, so that a training can go on, and not in `served()`.
+    features and then what each branch takes. With `training` each gets a head and counts in `loss`. A task with
+    `only_training` has a module between scores and loss. Both are in `state_dict()`, so that a training can go on, and
+    not in `served()`.
     """
 
     inner = (PREPROCESSED,)
@@ -63,6 +64,8 @@ class Graph(nn.Module):
         sides: tuple[Auxiliary, ...] = getattr(net, "auxiliary", ()) if training else ()
         self.auxiliary = nn.ModuleList(nn.Sequential(side.branch, task.head(side.out_features)) for side in sides)
         self.side_weights = tuple(side.weight for side in sides)
+        more = getattr(task, "only_training", nn.Identity) if training else nn.Identity
+        self.only_training: nn.Module = more()
 
     def scores(self, raw: torch.Tensor) -> Scores:
         """Return what the decision is made from; raw is (N, ...) of the input signature."""
@@ -75,10 +78,10 @@ class Graph(nn.Module):
     def all_scores(self, preprocessed: torch.Tensor) -> tuple[Scores, ...]:
         """Return what the loss is computed from: the scores and, in training, those of each auxiliary head."""
         if not (self.training and self.side_weights):
-            return (self.head(self.net(preprocessed)),)
+            return (self.only_training(self.head(self.net(preprocessed))),)
         features, *taps = self.net.taps(preprocessed)  # type: ignore[operator]
-        sides = zip(self.auxiliary, taps, strict=True)
-        return (self.head(features), *(side(tap) for side, tap in sides))
+        scores = [self.head(features), *(side(tap) for side, tap in zip(self.auxiliary, taps, strict=True))]
+        return tuple(self.only_training(each) for each in scores)
 
     def loss(self, all_scores: tuple[Scores, ...], targets: torch.Tensor) -> torch.Tensor:
         """Return the mean loss of a batch: the task's, plus that of each auxiliary head times its weight."""
@@ -89,7 +92,7 @@ class Graph(nn.Module):
 
     def served(self) -> dict[str, torch.Tensor]:
         """Return the state dict without what only training needs; `build(..., training=False)` loads it."""
-        return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith(_AUXILIARY)}
+        return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith(_ONLY_TRAINING)}
 
 
 def build(recipe: Recipe, info: DataInfo, *, training: bool = True) -> Graph:

@@ -30,6 +30,7 @@ class Task(Protocol):
     head_for(net)   in the place of `head(features)`, for heads that must know more of the net
     decides_by      name of the output in whose units margins are; the one with the most noise
     names_targets   True where a decision is what targets are, so that accuracy can be told from it; False
+    only_training()    the module from scores to what `loss` takes, with weights that nothing but the loss needs
     match           see `Matching`
 
     After training, `head.fit(features)` is called if there is such a method, with the features of the training split,

@@ -21,6 +21,7 @@ def write_all(root: Path) -> None:
         (root / name).mkdir()
     _series(root / "timeseries", generator)
     _texts(root / "text")
+    _poems(root / "text")
     _landsat(root / "landsat", generator)
     _emoji(root / "emoji", generator)
     _brains(root / "volumes", generator)
@@ -56,6 +57,24 @@ def _texts(folder: Path) -> None:
     for name, words in (("pos", "好棒快美"), ("neg", "差坏慢丑")):
         lines = [f"这个{thing}很{word}。" for word in words for thing in "书店车房机包鞋衣菜酒"]
         (folder / f"zh_reviews_{name}.txt.gz").write_bytes(gzip.compress("\n".join([*lines, *lines, ""]).encode()))
+
+
+def _poems(folder: Path) -> None:
+    """Poems of both forms by 20 authors; one twice, one with a gap and one with other marks between its lines."""
+    letters = "天地玄黃宇宙洪荒日月盈昃辰宿列張寒來暑往秋收冬藏閏餘成歲律呂調陽雲騰致雨露結爲霜金生麗水玉出崑岡"
+    rows, generator = [], np.random.default_rng(0)
+    for number in range(200):
+        form = (5, 7)[number % 2]
+        lines = ["".join(letters[place] for place in generator.integers(0, 48, form)) for _ in range(4)]
+        rows.append((form, f"author {number // 10}", f"{letters[number % 48]}詩", "{}，{}。{}，{}。".format(*lines)))
+    form, _, title, text = rows[0]
+    rows += [
+        (form, "author 19", f"{title} 二", text),
+        (5, "author 1", "殘", "天地□黃宇，宙洪荒日月。盈昃辰宿列，張寒來暑往。"),
+    ]
+    rows.append((5, "author 2", "問", "天地玄霜宇？宙洪玉日月。盈昃水宿列？張寒岡暑往。。"))
+    table = "\n".join("\t".join(map(str, row)) for row in rows)
+    (folder / "tang_quatrains.tsv.gz").write_bytes(gzip.compress(table.encode()))
 
 
 def _landsat(folder: Path, generator: np.random.Generator) -> None:

@@ -14,6 +14,7 @@ from deploy.inputs.kind import MAX_PIXELS, InputKind
 __all__ = ["KINDS", "MAX_PIXELS", "InputKind", "check", "input_kind"]
 
 KINDS = {
+    "history": "HistoryInput",
     "image": "ImageInput",
     "poem": "PoemInput",
     "series": "SeriesInput",

@@ -25,6 +25,7 @@ class InputKind:
     file          what a file with one sample is, in words, and `filename` one's name; empty where there is none
     media         Content-Types of such files
     texts         a string is a sample, not a file in base64
+    objects       keys that a JSON object may have which is a sample as it stands; empty where none is
     finite        NaN and infinity are refused
     talks         an answer takes several runs, see `converse`
     """
@@ -34,6 +35,7 @@ class InputKind:
     filename: ClassVar[str] = ""
     media: ClassVar[tuple[str, ...]] = ("application/octet-stream",)
     texts: ClassVar[bool] = False
+    objects: ClassVar[tuple[str, ...]] = ()
     finite: ClassVar[bool] = True
     talks: ClassVar[bool] = False
 

@@ -1,4 +1,4 @@
-"""Wishes for a poem: a title, or an object that says more. The model knows single characters; it is asked many times."""
+"""Wishes for a poem: a title, or an object that says more. Of single characters, the model is asked many times."""
 
 import os
 import secrets
@@ -22,8 +22,7 @@ from deploy.turns import Talk, together
 TEMPERATURE, TOP_K = 0.8, 0
 """Of wishes that name none."""
 
-_KEYS = ("title", "first_line", "form", "temperature", "top_k", "seed")
-_SEEDS = 2**53  # JSON's readers hold these exactly
+_LARGEST = 2**53 - 1  # whole number that all readers of JSON hold exactly
 _HOTTEST = 100.0
 
 
@@ -40,6 +39,7 @@ class PoemInput(InputKind):
     media = ("text/plain",)
     texts = True
     talks = True
+    objects = ("title", "first_line", "form", "temperature", "top_k", "seed")
 
     def __init__(self, signature: Signature) -> None:
         super().__init__(signature)
@@ -72,16 +72,16 @@ def wish(payload: object) -> Wish:
     if not isinstance(payload, Mapping):
         payload = {"title": _text(payload)}
     for key in payload:
-        if key not in _KEYS:
-            raise InputError(f"wish: has {str(key)[:40]!r}; {closest(str(key)[:40], _KEYS)}")
+        if key not in PoemInput.objects:
+            raise InputError(f"wish: has {str(key)[:40]!r}; {closest(str(key)[:40], PoemInput.objects)}")
     first_line = _first_line(payload)
     return Wish(
         title=_title(payload.get("title", "")),
         first_line=first_line,
         form=_form(payload.get("form"), first_line),
         temperature=float(_number(payload, "temperature", TEMPERATURE, 0.0, _HOTTEST)),
-        top_k=int(_number(payload, "top_k", TOP_K, 0, _SEEDS)),
-        seed=int(_number(payload, "seed", secrets.randbelow(_SEEDS), 0, _SEEDS - 1)),
+        top_k=int(_number(payload, "top_k", TOP_K, 0, _LARGEST)),
+        seed=int(_number(payload, "seed", secrets.randbelow(_LARGEST), 0, _LARGEST)),
     )
 
 
@@ -95,7 +95,7 @@ def _text(payload: object) -> str:
             raise InputError(f"title: byte {error.start} is not UTF-8; send it in UTF-8") from None
     if not isinstance(payload, str):
         raise InputError(
-            f"got {type(payload).__name__}, expected a title, or an object with {', '.join(_KEYS)}, all of them optional"
+            f"got {type(payload).__name__}, expected a title, or an object with any of {', '.join(PoemInput.objects)}"
         )
     return payload
 
@@ -123,9 +123,7 @@ def _title(value: object) -> str:
 def _first_line(payload: Mapping[Any, Any]) -> str:
     line = _string("first_line", payload.get("first_line", "")).strip().rstrip(STOPS)
     if line and (len(line) not in FORMS or not is_verse(line)):
-        raise InputError(
-            f"first_line: {line[:20]!r} are {len(line)} characters, expected 5 or 7 Chinese ones and no marks"
-        )
+        raise InputError(f"first_line: is {line[:20]!r}, expected 5 or 7 Chinese characters without marks between them")
     return line
 
 
@@ -145,5 +143,5 @@ def _number(payload: Mapping[Any, Any], name: str, default: float, least: float,
     kinds = (int,) if isinstance(default, int) else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
         wanted = "a whole number" if isinstance(default, int) else "a number"
-        raise InputError(f"{name}: is {str(value)[:20]!r}, expected {wanted} from {least:g} to {most:g}")
+        raise InputError(f"{name}: is {str(value)[:20]!r}, expected {wanted} from {least} to {most}")
     return value

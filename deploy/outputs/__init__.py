@@ -14,6 +14,7 @@ __all__ = ["KINDS", "OutputKind", "Result", "output_kind"]
 
 KINDS = {
     "classes": "ClassesOutput",
+    "embedding": "EmbeddingOutput",
     "mask": "MaskOutput",
     "picture": "PictureOutput",
     "poem": "PoemOutput",

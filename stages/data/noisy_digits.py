@@ -24,7 +24,7 @@ def noisy_digits(
 
     photons, sigma    of the noise, see `stages.data.read.low_dose`
     """
-    clean = mnist(root, seed=seed)
+    clean = mnist(root, validation=validation, seed=seed)
     generator = np.random.default_rng(seed)
     splits = []
     for part, rows in ((clean.train, train), (clean.validation, validation), (clean.test, test)):

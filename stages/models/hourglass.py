@@ -30,7 +30,7 @@ def funnel(
     """`features` numbers of a picture that is halved `depth` times and then looked at place by place, not on average.
 
     Where things are is kept, as in Toshev and Szegedy, "DeepPose" (2014), which a mean over the last map would lose.
-    The second map and all after it have 2 `width` channels; `blocks` residual blocks at each size but the first.
+    `width` channels at half the size, twice as many at each one after it, `blocks` residual blocks from the third on.
     """
     return Funnel(shape, width, depth, blocks, features, dropout)
 
@@ -74,18 +74,20 @@ class Funnel(nn.Module):
     def __init__(self, shape: Picture, width: int, depth: int, blocks: int, features: int, dropout: float) -> None:
         super().__init__()
         channels, height, width_px = shape
-        self.out_features, inner = features, 2 * width
-        steps: list[nn.Module] = [_convolution(channels, width, 2)]  # (N, width, H/2, W/2)
-        for inp in [width, *[inner] * (depth - 2)]:  # (N, 2 width, H/4, W/4), ...
-            steps += [_convolution(inp, inner, 2), *(Residual(inner) for _ in range(blocks))]
+        self.out_features = features
+        steps: list[nn.Module] = []
+        for halved in range(1, depth + 1):  # (N, width, H/2, W/2), (N, 2 width, H/4, W/4), ...
+            inner = width * 2 ** (halved - 1)
+            steps += [_convolution(channels, inner, 2), *(Residual(inner) for _ in range(blocks if halved > 2 else 0))]
+            channels = inner
         places = math.ceil(height / 2**depth) * math.ceil(width_px / 2**depth)
         self.features = nn.Sequential(
             *steps,
-            nn.BatchNorm2d(inner),
+            nn.BatchNorm2d(channels),
             nn.ReLU(),
             nn.Flatten(),
             nn.Dropout(dropout),
-            nn.Linear(inner * places, features),
+            nn.Linear(channels * places, features),
             nn.ReLU(),
         )
 

@@ -46,8 +46,8 @@ def _views(
 
 
 def _name(target: Array, info: DataInfo) -> str:
-    """Return the label of a target that is a class, or the labels that it is made of when it is shares of classes."""
-    if not info.labels or np.ndim(target) > 1:
+    """Return the label of a target that is a class (of the data's), or the labels of which it is shares."""
+    if not info.labels or np.ndim(target) > 1 or (np.ndim(target) == 0 and target >= len(info.labels)):
         return ""
     if np.ndim(target) == 0:
         return info.labels[int(target)]

@@ -3,7 +3,7 @@
 import html
 import importlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,13 @@ from starlette.testclient import TestClient
 from deploy import Predictor
 from deploy.errors import InputError, UsageError
 from deploy.placement import SHAPE_OPERATORS
-from deploy.server.dataplane import DataPlane
-from deploy.server.protocol.messages import DATATYPES
-from deploy.server.rest.app import create_app
 from stages import discover, export, package, report, train, verify
 from stages.dataset import Dataset
 from stages.recipe import Recipe, use
 from stages.report.answers import Answers
 from stages.report.samples import drawer
 from stages.result import PackageResult
-from stages.train.weights import load_graph
-from stages.verify.places import held
-from stages.verify.twin import Twin
+from tests.contract.answers import Trained, alone, first_rows, inferred, served
 from tests.contract.tasks.problem import Problem
 from tests.rehearsal.plugin import Rehearsal
 
@@ -39,27 +34,6 @@ class Walked:
     problem: Problem
     data: Dataset
     packaged: PackageResult
-
-    @property
-    def noise(self) -> dict[str, float]:
-        return self.packaged.verified.passport.noise
-
-    def feeds(self, predictor: Predictor) -> Mapping[str, np.ndarray]:
-        if self.problem.feeds is not None:
-            return self.problem.feeds(self.data, self.packaged)
-        return {predictor.info.input.tensors[0].name: np.asarray(self.data.test.inputs[:5])}
-
-    def alike(self, found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:
-        """Real numbers within noise, and the same decisions wherever rounding alone does not decide."""
-        twin = Twin(load_graph(self.packaged.verified.exported.trained))
-        known = {name: np.asarray(found[name]).astype(value.dtype) for name, value in expected.items()}
-        aligned, wanted, decided, margins = held(twin, known, dict(expected))
-        tie = 100 * max(self.noise.values())
-        assert not ((wanted != decided) & (margins > tie)).any()
-        for name, value in expected.items():
-            assert np.shape(found[name]) == value.shape, name
-            if value.dtype.kind == "f":
-                np.testing.assert_allclose(aligned[name], value, rtol=0, atol=200 * self.noise[name], err_msg=name)
 
 
 @pytest.fixture(scope="module", params=TASKS)
@@ -91,10 +65,12 @@ def predictor(walked: Walked) -> Iterator[Predictor]:
 
 @pytest.fixture(scope="module")
 def client(walked: Walked) -> Iterator[TestClient]:
-    plane = DataPlane(workers=1)
-    plane.add(Predictor.load(walked.packaged.bundle, threads=1))
-    with TestClient(create_app(plane)) as made:
-        yield made
+    yield from served(walked.packaged)
+
+
+@pytest.fixture(scope="module")
+def trained(walked: Walked) -> Trained:
+    return Trained(walked.packaged, walked.data)
 
 
 def test_every_task_has_a_problem_here() -> None:
@@ -108,18 +84,12 @@ def test_it_learns(walked: Walked) -> None:
         assert metrics[name] >= least, (name, metrics[name])
 
 
-def test_the_predictor_answers_as_the_trained_graph(walked: Walked, predictor: Predictor) -> None:
-    feeds = walked.feeds(predictor)
-    truth = Twin(load_graph(walked.packaged.verified.exported.trained)).rounded(dict(feeds))
-    walked.alike(predictor.infer(feeds), truth)
+def test_the_predictor_answers_as_the_trained_graph(predictor: Predictor, trained: Trained) -> None:
+    trained.require_alike(predictor.infer(trained.feeds), trained.answers)
 
 
-def test_a_row_alone_is_answered_as_among_others(walked: Walked, predictor: Predictor) -> None:
-    feeds = walked.feeds(predictor)
-    together = predictor.infer(feeds)
-    rows = len(next(iter(together.values())))
-    alone = [predictor.infer({name: array[i : i + 1] for name, array in feeds.items()}) for i in range(rows)]
-    walked.alike({name: np.concatenate([one[name] for one in alone]) for name in together}, together)
+def test_a_row_alone_is_answered_as_among_others(predictor: Predictor, trained: Trained) -> None:
+    trained.require_alike(alone(predictor, trained.feeds), predictor.infer(trained.feeds))
 
 
 def test_the_result_is_right_and_has_a_json_form(walked: Walked, predictor: Predictor) -> None:
@@ -192,16 +162,9 @@ def test_http_answers_a_file_where_it_is_asked_for(walked: Walked, predictor: Pr
         assert answer.content == predictor.predict(sample).to_file()
 
 
-def test_http_infer_answers_as_the_predictor(walked: Walked, predictor: Predictor, client: TestClient) -> None:
-    feeds = {name: array[:2] for name, array in walked.feeds(predictor).items()}
-    tensors = [
-        {"name": name, "datatype": DATATYPES[str(array.dtype)], "shape": array.shape, "data": array.ravel().tolist()}
-        for name, array in feeds.items()
-    ]
-    answer = client.post(f"/v2/models/{predictor.info.name}/infer", json={"inputs": tensors})
-    assert answer.status_code == 200, answer.text
-    found = {output["name"]: np.reshape(output["data"], output["shape"]) for output in answer.json()["outputs"]}
-    walked.alike(found, predictor.infer(feeds))
+def test_http_infer_answers_as_the_predictor(predictor: Predictor, client: TestClient, trained: Trained) -> None:
+    feeds = first_rows(trained.feeds, 2)
+    trained.require_alike(inferred(client, predictor.info.name, feeds), predictor.infer(feeds))
 
 
 def test_a_server_that_is_warm_answers_as_one_that_is_not(walked: Walked, predictor: Predictor) -> None:

@@ -162,7 +162,11 @@ def _predict(info: Info) -> Schema:
     spec, kind = info.input.tensors[0], input_kind(info.input)
     natural = _natural(kind)
     body = _json_body({"anyOf": [natural, _fields({spec.name: natural})]})
-    if len(info.input.tensors) > 1:
+    if kind.objects:
+        body = _json_body(
+            {"anyOf": [_object(kind), {"type": "array", "items": _object(kind), "description": "a batch"}]}
+        )
+    elif len(info.input.tensors) > 1:
         body = _json_body(_fields(dict.fromkeys((tensor.name for tensor in info.input.tensors), natural)))
     body["content"] |= _files(kind)
     response = _fields({"model_name": {"const": info.name}, "model_version": _STRING})
@@ -171,6 +175,12 @@ def _predict(info: Info) -> Schema:
     if media := output_kind(info.output).media:
         operation["responses"]["200"]["content"][media] = {}
     return operation
+
+
+def _object(kind: InputKind) -> Schema:
+    """Return the JSON forms of a sample that is an object, or a string where the kind takes texts."""
+    fields: Schema = {"type": "object", "properties": {key: {} for key in kind.objects}, "additionalProperties": False}
+    return {"anyOf": [fields, _STRING]} if kind.texts else fields
 
 
 def _natural(kind: InputKind) -> Schema:

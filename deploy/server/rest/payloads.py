@@ -2,7 +2,8 @@
 
 JSON is an object with a value for each input, or the value alone for the only one. A value is what `Predictor.predict`
 takes: a list, nested as the tensor is (with its first axis a batch, without it one sample), or in the shorter forms of
-its kind; the bytes of a file in base64, plain or as a `data:` URL; for texts a string, or a list of them.
+its kind; the bytes of a file in base64, plain or as a `data:` URL; for texts a string, or a list of them. Of some kinds
+an object is a sample (`InputKind.objects`), and a list of them a batch.
 """
 
 from dataclasses import dataclass
@@ -84,6 +85,8 @@ def answer(reading: Reading, predictor: Predictor, accept: str) -> dict[str, Any
 def _natural(document: Document, predictor: Predictor) -> object:
     specs = predictor.info.input.tensors
     value = document.value
+    if predictor.kind.objects:
+        return value
     if len(specs) > 1 or isinstance(value, dict):
         names = [spec.name for spec in specs]
         if not isinstance(value, dict) or set(value) != set(names):

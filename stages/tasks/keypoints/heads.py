@@ -4,6 +4,7 @@ Both come down to a middle (N, K, 2), in parts of width and height, and a varian
 is thought to be normally distributed around its middle.
 """
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -16,9 +17,10 @@ TOLERANCE = 0.05
 """How far off a point may be and still be right, as a part of the picture's size (PCK@0.05): what confidence is for."""
 
 _ANYWHERE = 1 / 12  # variance of a number of which nothing is known but that it is in [0, 1]
-_LOG_VARIANCE = (-12.0, -1.0)  # 0.25 % to 60 % of the size
+_LOG_VARIANCE = (-12.0, math.log(_ANYWHERE))  # from 0.25 % of the size
 _START = -4.0
 _DISTANCE_WEIGHT = 10.0
+_HALVINGS = 50
 
 Kind = Literal["heatmap", "regression"]
 
@@ -45,35 +47,53 @@ class Places(nn.Module):
     """Scores -> points (N, K, 2), confidence (N, K) and found (N, K): what is exported and served.
 
     Confidence is the probability that the point is within `TOLERANCE` of where it is said to be: for a normal
-    distribution 1 - exp(-tolerance^2 / (2 variance)). Found are those of confidence `least` and more. The variance is
-    multiplied by `spread`, a buffer, 1 until it is fitted.
+    distribution 1 - exp(-tolerance^2 / (2 variance)). Found are those of confidence `least` and more.
+
+    The variance, as a part of that of a point which may be anywhere, is raised to the power `sharpness`, a buffer, 1
+    until it is fitted: who is more, or less, exact than the head says comes out so, and who knows nothing still does.
     """
 
-    spread: torch.Tensor
+    sharpness: torch.Tensor
 
     def __init__(self, kind: Kind, least: float) -> None:
         super().__init__()
         self.kind, self.least = kind, least
-        self.register_buffer("spread", torch.ones(()))
+        self.register_buffer("sharpness", torch.ones(()))
 
     def forward(self, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return points, confidence and found."""
         middle, variance = located(self.kind, scores)
-        confidence = 1 - torch.exp(-(TOLERANCE**2) / (2 * self.spread * variance))
+        fitted = _ANYWHERE * (variance / _ANYWHERE) ** self.sharpness
+        confidence = 1 - torch.exp(-(TOLERANCE**2) / (2 * fitted))
         return middle.clamp(0, 1), confidence, confidence >= self.least
 
     def fit(self, scores: torch.Tensor, targets: Array) -> dict[str, float]:
-        """Set the spread to the likeliest one on points that were not trained on; return it by name.
-
-        For normal distributions that is the mean of distance^2 / (2 variance).
-        """
+        """Set the sharpness to the likeliest one on points that were not trained on; return it by name."""
         middle, variance = located(self.kind, scores.detach().cpu().double())
         wanted = torch.from_numpy(targets).double()
         known = ~wanted.isnan().any(dim=2)
         if known.any():
-            squares = (middle - wanted).square().sum(dim=2) / (2 * variance)
-            self.spread.fill_(float(squares[known].mean().clamp(1e-2, 1e2)))
-        return {"spread": float(self.spread)}
+            squares = (middle - wanted).square().sum(dim=2)
+            self.sharpness.fill_(_likeliest_power(squares[known], variance[known]))
+        return {"sharpness": float(self.sharpness)}
+
+
+def _likeliest_power(squares: torch.Tensor, variance: torch.Tensor) -> float:
+    """Return the power in [0.1, 10] that makes squared distances (N,) most likely, in float64.
+
+    With v the variance as a part of a, that of anywhere, the negative log likelihood d^2 / (2 a v^p) + log v^p is
+    convex in p, so halving an interval finds where its slope is 0.
+    """
+    logs = (variance / _ANYWHERE).log()
+
+    def too_small(power: float) -> bool:
+        return bool((logs * (1 - squares / (2 * _ANYWHERE) * torch.exp(-power * logs))).mean() < 0)
+
+    low, high = 0.1, 10.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if too_small(middle) else (low, middle)
+    return (low + high) / 2
 
 
 def located(kind: Kind, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

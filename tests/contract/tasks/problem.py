@@ -22,7 +22,6 @@ class Problem:
     edges        payloads that must be answered all the same: empty, tiny, unknown
     wrong        payloads that must be refused, with words of the refusal
     drawn        results can be drawn (over the sample)
-    feeds        input tensors of some rows, where they are not the test samples
     rehearsed    placement is tried with the CUDA provider
     """
 
@@ -39,7 +38,6 @@ class Problem:
     edges: Callable[[Dataset], list[Any]] = field(default=lambda _: [])
     wrong: list[tuple[Any, str]] = field(default_factory=list)
     drawn: bool = True
-    feeds: Callable[[Dataset, Any], Mapping[str, np.ndarray]] | None = None
     rehearsed: bool = True
 
 

@@ -112,7 +112,7 @@ def test_pictures_that_show_nothing_teach_to_be_unsure(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["heatmap", "regression"])
-def test_the_spread_is_fitted_to_how_far_points_are_off(kind: str) -> None:
+def test_confidence_is_fitted_to_how_far_points_are_off(kind: str) -> None:
     generator = torch.Generator().manual_seed(0)
     truth = torch.rand(400, 3, 2, generator=generator) * 0.6 + 0.2
     said = truth + 0.03 * torch.randn(truth.shape, generator=generator)
@@ -122,8 +122,18 @@ def test_the_spread_is_fitted_to_how_far_points_are_off(kind: str) -> None:
     targets[0] = np.nan
     places = Places(kind, 0.5)  # type: ignore[arg-type]
     before = places(scores)[1].mean().item()
-    assert places.fit(scores, targets)["spread"] == pytest.approx((0.03 / 0.02) ** 2, rel=0.1)
+    power = math.log(12 * 0.03**2) / math.log(12 * 0.02**2)
+    assert places.fit(scores, targets)["sharpness"] == pytest.approx(power, rel=0.03)
     right = (distances(said.numpy(), truth.numpy()) <= 0.05).mean()
     assert abs(places(scores)[1].mean().item() - right) < 0.03 < abs(before - right)
+    nothing = torch.zeros(1, 1, 24, 24) if kind == "heatmap" else torch.full((1, 1, 3), 9.0)
+    assert places(nothing)[1].item() < 0.02
     unknown = Places(kind, 0.5)  # type: ignore[arg-type]
-    assert unknown.fit(scores, np.full_like(targets, np.nan)) == {"spread": 1.0}
+    assert unknown.fit(scores, np.full_like(targets, np.nan)) == {"sharpness": 1.0}
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e9])
+def test_points_that_are_all_right_or_all_wrong_have_a_sharpness(scale: float) -> None:
+    places = Places("regression", 0.5)
+    found = places.fit(numbers(POINTS, 0.04), POINTS.numpy() + np.float32(scale))["sharpness"]
+    assert 0.1 <= found <= 10

@@ -1,0 +1,1 @@
+"""A vector for each sample: near for the same, far for others."""

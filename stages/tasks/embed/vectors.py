@@ -1,0 +1,53 @@
+"""The end of an embedding network: features to one vector, of length 1 whatever comes in."""
+
+import torch
+from torch import nn
+
+_LEAST = 1e-6
+
+
+class Unit(nn.Module):
+    """Vectors (N, size) -> the same directions with length 1.
+
+    Zero stays zero. Where all values are below 1e-6 and rounding would choose the direction, the length goes to zero
+    with them, without a step; nothing overflows on the way.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return x / |x|."""
+        largest = x.abs().amax(dim=1, keepdim=True).clamp_min(_LEAST).detach()  # cancels, so it needs no gradient
+        scaled = x / largest
+        return scaled / torch.linalg.vector_norm(scaled, dim=1, keepdim=True).clamp_min(1)
+
+
+class Spread(nn.BatchNorm1d):
+    """Batch norm without weights, before `Unit`: vectors that point into all directions from the start.
+
+    Behind a ReLU all begin in one narrow cone, where the hardest triplets pull them into one point. A batch of one row,
+    as an epoch may end with, is normalised as in evaluation.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, affine=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return vectors of mean 0 and deviation 1 in every direction, over the batch."""
+        if self.training and len(x) > 1:
+            return super().forward(x)
+        return nn.functional.batch_norm(x, self.running_mean, self.running_var, eps=self.eps)
+
+
+class Average(nn.Module):
+    """Maps (N, F, ...) -> (N, F), the mean over all places."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the means."""
+        return x.flatten(2).mean(dim=2)
+
+
+def head(features: int, size: int, *, average: bool, project: bool, unit: bool) -> nn.Module:
+    """Return what turns features (N, features), or with `average` maps of them, into vectors (N, size)."""
+    layers: list[nn.Module] = [Average()] if average else []
+    if project:
+        layers += [nn.Linear(features, size, bias=False), Spread(size)]
+    return nn.Sequential(*layers, *([Unit()] if unit else []))

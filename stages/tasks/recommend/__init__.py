@@ -1,0 +1,1 @@
+"""What a user may take next, out of all items."""
