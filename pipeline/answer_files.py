@@ -7,10 +7,10 @@ from deploy.errors import UsageError
 from deploy.outputs import Result
 from deploy.outputs.pictures import PNG, png
 
-_ENDINGS = {PNG: ".png", "application/x-nifti": ".nii.gz"}
+_ENDINGS = {PNG: ".png", "application/x-nifti": ".nii.gz", "text/plain": ".txt"}
 
 
-def write(result: Result, media: str, payload: Path | str, folder: Path) -> Path:
+def write(result: Result, media: str, payload: object, folder: Path) -> Path:
     """Write one result into a folder and return its path: `cells.png` becomes `cells.answer.png`.
 
     media    Content-Type of the results' files; empty: the result is drawn over the picture that it answers

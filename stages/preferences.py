@@ -6,19 +6,19 @@ import torch
 from torch import nn
 
 PREFERENCES = "preferences"
-"""Features of recommenders: (affinities (N, C), asked, taken (N, L)).
+"""Features of recommenders: (affinities (N, C), items (N, L)).
 
-Affinities are to the items at the places `asked` (C,), larger is better; in evaluation these are all items, in order.
-In training the last place of a history is the item that came next, and those of the whole batch are asked. `taken` are
-the places of the items before, 0 for none.
+Affinities are larger for what is liked better; in evaluation to all items, in order. In training the last place of a
+history is the item that came next, and affinities are to those of the whole batch, C = N. Items are the places as they
+came, 0 for none.
 """
 
-Preferences = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+Preferences = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A batch of histories, taken apart: user (N,), taken (N, L), and the items that are asked (C,); all places."""
+    """A batch of histories, taken apart: user (N,), taken (N, L), and the items that are asked for (C,); all places."""
 
     user: torch.Tensor
     taken: torch.Tensor

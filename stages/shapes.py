@@ -13,4 +13,4 @@ AnyVolume = Annotated[
     tuple[int, int | str, int | str, int | str], "volumes, (channels, depth, height, width), sizes may be free"
 ]
 Tokens = Annotated[tuple[int | str, int], "int64 token numbers, 0 is padding: (length, vocabulary size)"]
-History = Annotated[tuple[int | str, int, int], "histories, int64 (user, items taken...): (length, users, items)"]
+History = Annotated[tuple[int | str, int, int], "histories, int64 (user, items taken...): (ids, users, items)"]

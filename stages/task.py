@@ -32,6 +32,7 @@ class Task(Protocol):
     names_targets   True where a decision is what targets are, so that accuracy can be told from it; False
     only_training()    the module from scores to what `loss` takes, with weights that nothing but the loss needs
     match           see `Matching`
+    deployed(graph)    what is exported, judged and served in the place of a trained graph, see `stages.deployed`
 
     After training, `head.fit(features)` is called if there is such a method, with the features of the training split,
     a batch at a time (a memory); and then `post.fit(scores, targets)`, with those of the validation split (a

@@ -17,7 +17,7 @@ _THINGS = ("film", "plot", "cast", "score", "end", "script", "hero", "war", "son
 def write_all(root: Path) -> None:
     """Write all of them below a data root."""
     generator = np.random.default_rng(0)
-    for name in ("timeseries", "text", "landsat", "emoji", "volumes"):
+    for name in ("timeseries", "text", "landsat", "emoji", "volumes", "medical2d", "recommender"):
         (root / name).mkdir()
     _series(root / "timeseries", generator)
     _texts(root / "text")
@@ -25,6 +25,8 @@ def write_all(root: Path) -> None:
     _landsat(root / "landsat", generator)
     _emoji(root / "emoji", generator)
     _brains(root / "volumes", generator)
+    _nuclei(root / "medical2d", generator)
+    _ratings(root / "recommender", generator)
 
 
 def _series(folder: Path, generator: np.random.Generator) -> None:
@@ -110,4 +112,28 @@ def _brains(folder: Path, generator: np.random.Generator) -> None:
     regions[10:, :, 2:10] = 2 * np.arange(1, 59)[:, None] - 1
     t1 = np.clip(regions * 2 + generator.integers(0, 9, regions.shape), 0, 255).astype(np.uint8)
     np.savez(folder / "ch2_aal_2mm.npz", t1=t1, label=regions)
-    np.savez(folder / "mni152_t1_gmwm_2mm.npz", t1=np.pad(t1, ((4, 4), (4, 4), (0, 4))), label=np.zeros(1))
+    t1 = np.pad(t1, ((4, 4), (4, 4), (0, 4)))
+    np.savez(folder / "mni152_t1_gmwm_2mm.npz", t1=t1, label=(t1 > 20).astype(np.uint8) + (t1 > 120))
+
+
+def _nuclei(folder: Path, generator: np.random.Generator) -> None:
+    """Bright discs, each with a number of its own, in noise; some touch the next one."""
+    y, x = np.mgrid[:128, :128]
+    mask = np.zeros((128, 128), np.uint16)
+    for number, (down, right) in enumerate(generator.integers(0, 128, (40, 2)), 1):
+        mask[(y - down) ** 2 + (x - right) ** 2 < 30] = number
+    light = 20 + 100 * (mask > 0) + generator.normal(0, 8, mask.shape)
+    np.savez(folder / "stardist_nuclei_2d3d.npz", img2d=light.clip(0, 300).astype(np.uint16), mask2d=mask)
+
+
+def _ratings(folder: Path, generator: np.random.Generator) -> None:
+    """Thirty users who rate films of neighbouring numbers, one after the other."""
+    table = io.StringIO()
+    rows = csv.writer(table)
+    rows.writerow(["movieId", "title", "year", "genres", "userId", "rating", "timestamp"])
+    for user in range(1, 51):
+        begin, size = generator.integers(60), generator.integers(4, 12)
+        for place in range(size):
+            film = int(begin + 2 * place) % 60 + 1
+            rows.writerow([3 * film, f"Film, No. {film}", 1950 + film, "Drama", user, 4.0, 10**9 + 60 * place])
+    (folder / "movielens_latest_small_100k.csv.gz").write_bytes(gzip.compress(table.getvalue().encode()))

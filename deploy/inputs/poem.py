@@ -5,7 +5,7 @@ import secrets
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class PoemInput(InputKind):
         super().__init__(signature)
         self._letters = Letters(signature.options["characters"])
         state = signature.tensors[1]
-        self._state = np.zeros((1, *state.shape[1:]), state.dtype)  # type: ignore[arg-type]
+        self._state = np.zeros((1, *cast("tuple[int, ...]", state.shape[1:])), state.dtype)
 
     def is_batch(self, payload: object) -> bool:
         """Return whether the payload is a list of wishes."""
@@ -134,7 +134,7 @@ def _form(value: object, first_line: str) -> int:
         raise InputError(f"form: is {str(value)[:20]!r}, expected 5 or 7, the number of characters in a line")
     if first_line and len(first_line) != value:
         raise InputError(f"form: is {value}, and first_line has {len(first_line)} characters; leave one of them out")
-    return int(value)  # type: ignore[call-overload]
+    return int(value)
 
 
 def _number(payload: Mapping[Any, Any], name: str, default: float, least: float, most: float) -> float:

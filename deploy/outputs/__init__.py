@@ -13,12 +13,14 @@ from deploy.outputs.kind import OutputKind, Result
 __all__ = ["KINDS", "OutputKind", "Result", "output_kind"]
 
 KINDS = {
+    "boxes": "BoxesOutput",
     "classes": "ClassesOutput",
     "embedding": "EmbeddingOutput",
     "mask": "MaskOutput",
     "picture": "PictureOutput",
     "poem": "PoemOutput",
     "points": "PointsOutput",
+    "ranking": "RankingOutput",
     "tensors": "TensorsOutput",
 }
 """Class by kind; its file has the kind's name, and is imported when a bundle has that kind."""

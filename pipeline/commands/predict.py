@@ -18,11 +18,13 @@ _WIDTH = 60
         "pipeline predict models:/fcn_gunpoint@champion series.csv",
         'pipeline predict models:/textcnn_reviews@champion --text "a moving, funny film" review.txt',
         "pipeline predict models:/unet_nuclei@champion cells.png --out masks",
+        'pipeline predict models:/poem_quatrains@champion --text 春夜 --object \'{"form": 7, "seed": 1}\'',
     )
 )
 @click.argument("reference", metavar="REF")
 @click.argument("files", metavar="FILE...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--text", "texts", multiple=True, metavar="TEXT", help="A text itself, for models of text.")
+@click.option("--object", "objects", multiple=True, metavar="JSON", help="An object, for models that take such ones.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option(
     "--out",
@@ -36,6 +38,7 @@ def command(
     reference: str,
     files: tuple[Path, ...],
     texts: tuple[str, ...],
+    objects: tuple[str, ...],
     as_json: bool,
     out: Path | None,
     provider: str,
@@ -51,13 +54,15 @@ def command(
     from pipeline import answer_files
     from pipeline.serving import predictor
 
-    if not files and not texts:
-        raise UsageError("nothing to answer for; give files, or texts with --text")
+    if not (files or texts or objects):
+        raise UsageError("nothing to answer for; give files, texts with --text, or objects with --object")
     bad = 0
     with predictor(reference, provider, runs, trusted_key) as loaded:
         if texts and not loaded.kind.texts:
             raise UsageError(f"--text is for models of text; this one takes {loaded.kind.file or 'tensors'}")
-        payloads: list[Path | str] = [*files, *texts]
+        if objects and not loaded.kind.objects:
+            raise UsageError(f"--object is for models of objects; this one takes {loaded.kind.file or 'tensors'}")
+        payloads: list[Path | str | dict[str, object]] = [*files, *texts, *map(_object, objects)]
         for payload in payloads:
             try:
                 result = loaded.predict(payload)
@@ -69,18 +74,29 @@ def command(
                 bad += 1
                 continue
             if as_json:
-                click.echo(json.dumps({"input": str(payload)} | answer, ensure_ascii=False))
+                given = payload if isinstance(payload, dict) else str(payload)
+                click.echo(json.dumps({"input": given} | answer, ensure_ascii=False))
             else:
                 click.echo("  ".join((_name(payload), *_values(answer))))
     if bad:
         raise click.exceptions.Exit(1)
 
 
-def _name(payload: Path | str) -> str:
-    """Return a path as it is, and the beginning of a text."""
+def _object(text: str) -> dict[str, object]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"--object {text[:40]!r}: not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"--object {text[:40]!r}: is {type(value).__name__}, expected an object")
+    return value
+
+
+def _name(payload: Path | str | dict[str, object]) -> str:
+    """Return a path as it is, and the beginning of a text or an object."""
     if isinstance(payload, Path):
         return str(payload)
-    line = " ".join(payload.split())
+    line = json.dumps(payload, ensure_ascii=False) if isinstance(payload, dict) else " ".join(payload.split())
     return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"
 
 

@@ -151,8 +151,8 @@ def _require(
 ) -> None:
     if not 4 <= least_px <= most_px <= side:
         raise DataError(
-            f"digit_canvases: digits of {least_px} to {most_px} px on canvases of {side} px, expected 4 px or more, and no "
-            "more than the canvas has; set data.least_px, data.most_px and data.side"
+            f"digit_canvases: digits of {least_px} to {most_px} px on canvases of {side} px, expected 4 px or more, "
+            "and no more than the canvas has; set data.least_px, data.most_px and data.side"
         )
     if most < 1 or clutter < 0 or not 0 <= empty <= 1:
         raise DataError(

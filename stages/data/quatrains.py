@@ -56,7 +56,7 @@ def quatrains(
         digest=digest(train, held, tested),
         licence="Tang poems, in chinese-poetry (MIT)",
         sizes={"train": len(train), "validation": len(held), "test": len(tested)},
-        alphabet=_known(train.inputs),
+        alphabet=_known(inputs[rows[0]]),
     )
     return Dataset(info, train, held, tested)
 

@@ -5,7 +5,6 @@ from typing import cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from deploy.bundle import Signature, TensorSpec
@@ -63,15 +62,17 @@ class Histories(nn.Module):
 
     def __init__(self, users: tuple[int, ...], items: tuple[int, ...]) -> None:
         super().__init__()
-        ids = TensorSpec("history", "int32", ("batch", "length"), (0.0, float(_LARGEST)), "id")
+        ids = TensorSpec("history", "int32", ("batch", "ids"), (0.0, float(_LARGEST)), "id")
         self.signature = Signature("history", (ids,))
-        self.preprocessed_shape = ("length", len(users), len(items))
+        self.preprocessed_shape = ("ids", len(users), len(items))
         self.users, self.items = Places(users), Places(items)
 
     def forward(self, history: torch.Tensor) -> torch.Tensor:
         """Return places."""
         ids = history.long()
-        return torch.cat([self.users(ids[:, :1]), F.pad(self.items(ids[:, 1:]), (1, 0))], dim=1)
+        user = self.users(ids[:, :1])
+        # Not by a Pad: of whole numbers the CUDA provider has none.
+        return torch.cat([user, torch.zeros_like(user), self.items(ids[:, 1:])], dim=1)
 
     def cases(self, like: Array) -> Iterator[tuple[str, Array]]:
         """Yield users and histories at the edges of what they may be."""
@@ -81,7 +82,10 @@ class Histories(nn.Module):
         yield "users with nothing taken", np.concatenate([like[:, :1], np.zeros((len(like), 1), np.int32)], axis=1)
         yield "nobody's histories", np.concatenate([np.zeros((len(like), 1), np.int32), like[:, 1:]], axis=1)
         yield "unknown ids", np.full((1, 4), _LARGEST - 1, np.int32)
-        yield "one item, again and again", np.repeat(seen[:1, -1:], 8, axis=1) if len(seen) else np.zeros((1, 8), np.int32)
+        yield (
+            "one item, again and again",
+            np.repeat(seen[:1, -1:], 8, axis=1) if len(seen) else np.zeros((1, 8), np.int32),
+        )
         yield "many items", np.concatenate([[0], items[:_MANY]]).astype(np.int32)[None]
         yield "all items", np.concatenate([[0], items]).astype(np.int32)[None]
 

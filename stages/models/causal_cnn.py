@@ -51,6 +51,7 @@ class CausalCNN(nn.Module):
         self.layers = nn.ModuleList(Layer(channels, taps, 2**number, dropout) for number in range(layers))
         self.norm = nn.LayerNorm(channels)
         self.dropout = nn.Dropout(dropout)
+        self.mix = nn.Linear(channels, channels)  # what comes next is another space than what was
         self.reaches = tuple(layer.reach for layer in self._layers())
         self.state_shape = (channels, sum(self.reaches))
 
@@ -59,16 +60,16 @@ class CausalCNN(nn.Module):
         x = self.values(self.embedding(tokens) * self.out_features**0.5)  # (N, T, C)
         for layer in self._layers():
             x = layer(x)
-        return self.dropout(self.norm(x)), tokens
+        return self.mix(self.dropout(self.norm(x))), tokens
 
     def step(self, token: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return features (N, channels) of one more character (N,), and the state after it."""
         x = self.embedding(token) * self.out_features**0.5  # (N, C)
         after = []
-        for layer, cache in zip(self._layers(), state.split(self.reaches, dim=2), strict=True):
+        for layer, cache in zip(self._layers(), torch.split(state, [*self.reaches], dim=2), strict=True):
             x, kept = layer.step(x, cache)
             after.append(kept)
-        return self.norm(x), torch.cat(after, dim=2)
+        return self.mix(self.norm(x)), torch.cat(after, dim=2)
 
     def _layers(self) -> list["Layer"]:
         return cast("list[Layer]", list(self.layers))

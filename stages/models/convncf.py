@@ -77,7 +77,7 @@ class ConvNCF(nn.Module):
         x = torch.outer(wants.flatten(), has.flatten())[None, None]  # (1, 1, N x size, C x size)
         for convolution in self.tower:
             x = torch.relu(convolution(x))
-        return self.last(x)[0, 0], asked.items, asked.taken  # (N, C)
+        return self.last(x)[0, 0], history[:, 1:]  # (N, C)
 
     def _user(self, user: torch.Tensor, taken: torch.Tensor) -> torch.Tensor:
         """Return vectors (N, size): the user's own and, divided by the root of their number, those of items taken."""

@@ -75,7 +75,10 @@ class Pyramid(nn.Module):
 
 
 class Residual(nn.Module):
-    """relu(x + F(x)), F two 3x3 convolutions; where the form changes, x goes through a 1x1 one."""
+    """relu(x + F(x)), F two 3x3 convolutions; where the form changes, x goes through means of 2x2 and a 1x1 one.
+
+    (He et al., "Bag of Tricks", 2019, figure 2c: a 1x1 convolution of stride 2 would leave out three pixels of four.)
+    """
 
     def __init__(self, channels: int, out_channels: int, *, stride: int = 1, dilation: int = 1) -> None:
         super().__init__()
@@ -87,7 +90,7 @@ class Residual(nn.Module):
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or channels != out_channels:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+                nn.AvgPool2d(stride), nn.Conv2d(channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels)
             )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -60,7 +60,7 @@ class FpnFusion(nn.Module):
 
 
 class Scale(nn.Module):
-    """Two 3x3 convolutions, their features weighed by attention, beside a 1x1 one (a residual link)."""
+    """Two 3x3 convolutions, their features weighed by attention, beside a residual link: a mean and a 1x1 one."""
 
     def __init__(self, channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Scale(nn.Module):
             Attention(out_channels),
         )
         self.shortcut = nn.Sequential(
-            nn.Conv2d(channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+            nn.AvgPool2d(stride), nn.Conv2d(channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels)
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

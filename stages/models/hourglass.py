@@ -1,6 +1,6 @@
 """Hourglass: Newell et al., "Stacked Hourglass Networks for Human Pose Estimation" (2016), one of them, small.
 
-And its upper half alone, a funnel, for coordinates that are not read off a map.
+And the way down alone, a funnel, for coordinates that are not read off a map.
 """
 
 import math
@@ -30,7 +30,7 @@ def funnel(
     """`features` numbers of a picture that is halved `depth` times and then looked at place by place, not on average.
 
     Where things are is kept, as in Toshev and Szegedy, "DeepPose" (2014), which a mean over the last map would lose.
-    `width` channels at half the size, twice as many at each one after it, `blocks` residual blocks from the third on.
+    The second map and all after it have 2 `width` channels, and `blocks` residual blocks each.
     """
     return Funnel(shape, width, depth, blocks, features, dropout)
 
@@ -73,21 +73,19 @@ class Funnel(nn.Module):
 
     def __init__(self, shape: Picture, width: int, depth: int, blocks: int, features: int, dropout: float) -> None:
         super().__init__()
-        channels, height, width_px = shape
-        self.out_features = features
-        steps: list[nn.Module] = []
-        for halved in range(1, depth + 1):  # (N, width, H/2, W/2), (N, 2 width, H/4, W/4), ...
-            inner = width * 2 ** (halved - 1)
-            steps += [_convolution(channels, inner, 2), *(Residual(inner) for _ in range(blocks if halved > 2 else 0))]
-            channels = inner
-        places = math.ceil(height / 2**depth) * math.ceil(width_px / 2**depth)
+        channels, *sides = shape
+        self.out_features, inner = features, 2 * width
+        steps: list[nn.Module] = [_convolution(channels, width, 2)]  # (N, width, H/2, W/2)
+        for before in [width, *[inner] * (depth - 2)]:  # (N, 2 width, H/4, W/4), ...
+            steps += [_convolution(before, inner, 2), *(Residual(inner) for _ in range(blocks))]
+        cells = math.prod(math.ceil(side / 2**depth) for side in sides)
         self.features = nn.Sequential(
             *steps,
-            nn.BatchNorm2d(channels),
+            nn.BatchNorm2d(inner),
             nn.ReLU(),
             nn.Flatten(),
             nn.Dropout(dropout),
-            nn.Linear(channels * places, features),
+            nn.Linear(inner * cells, features),
             nn.ReLU(),
         )
 

@@ -1,4 +1,4 @@
-"""Recommendation without convolution, to compare with it: matrix factorisation, and nothing but popularity.
+"""Recommendation without convolution, to compare with it: matrix factorisation.
 
 Koren, Bell, Volinsky, "Matrix factorization techniques for recommender systems" (2009), equation 1. It learns a vector
 for every user and heeds neither order nor history.
@@ -12,13 +12,11 @@ from stages.shapes import History
 
 
 def matrix_factorisation(shape: History, *, size: int = 32, deviation: float = 0.05) -> "MatrixFactorisation":
-    """A vector of `size` numbers for each user and each item, and their inner product; someone unknown has none."""
+    """A vector of `size` numbers for each user and each item, and their inner product; of the unknown it is 0.
+
+    With a `deviation` of 0 all vectors begin as 0 and stay so, and what is left is how popular an item is.
+    """
     return MatrixFactorisation(shape[1], shape[2], size, deviation)
-
-
-def popularity(shape: History) -> "Popularity":
-    """No affinity to anything: items are ranked by how often they were taken, which the task knows."""
-    return Popularity(shape[2])
 
 
 class MatrixFactorisation(nn.Module):
@@ -35,19 +33,4 @@ class MatrixFactorisation(nn.Module):
     def forward(self, history: torch.Tensor) -> Preferences:
         """Return preferences."""
         asked = taken_apart(history, self.count, training=self.training)
-        return self.users(asked.user) @ self.items(asked.items).T, asked.items, asked.taken
-
-
-class Popularity(nn.Module):
-    """int64 places (N, 1 + L) -> preferences, all of them 0."""
-
-    gives = PREFERENCES
-
-    def __init__(self, items: int) -> None:
-        super().__init__()
-        self.count = items
-
-    def forward(self, history: torch.Tensor) -> Preferences:
-        """Return preferences."""
-        asked = taken_apart(history, self.count, training=self.training)
-        return torch.zeros(len(history), len(asked.items), device=history.device), asked.items, asked.taken
+        return self.users(asked.user) @ self.items(asked.items).T, history[:, 1:]

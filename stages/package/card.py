@@ -11,6 +11,8 @@ from stages.dataset import DataInfo
 from stages.result import VerifyResult
 from stages.verify.reference import Feeds
 
+_LABELS = 50  # that are named
+
 
 @dataclass(frozen=True)
 class About:
@@ -67,7 +69,7 @@ def render(manifest: Manifest, passport: Passport, latency_ms: dict[str, float],
         *_tensors("in", manifest.input),
         *_tensors("out", manifest.output),
         "",
-        f"Labels: {', '.join(manifest.output.labels)}" if manifest.output.labels else "",
+        _labels(manifest.output.labels),
         "",
         *(("## How good it is", about.quality, "") if about.quality else ()),
         "## How sure it is that this file is that network",
@@ -81,6 +83,13 @@ def render(manifest: Manifest, passport: Passport, latency_ms: dict[str, float],
         "`manifest.json`.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _labels(labels: tuple[str, ...]) -> str:
+    """Return the labels, the first of very many, each so that it can be seen."""
+    shown = [label if label.isprintable() else ascii(label) for label in labels[:_LABELS]]
+    more = f", ... ({len(labels):,} in all)" if len(labels) > _LABELS else ""
+    return f"Labels: {', '.join(shown)}{more}" if labels else ""
 
 
 def _verdict(passport: Passport) -> Iterator[str]:

@@ -58,7 +58,7 @@ def run(
     verdict = certify(exported.model, twin, material, config, opset=exported.opset, observer=observer)
     answers = verdict.answers
     if answers and isinstance(judged, Partial):
-        answers = judged.whole(open_model(exported.model, cast("Provider", config.providers[0])), dataset.test)
+        answers = judged.whole(open_model(exported.model, config.providers[0]), dataset.test)
     metrics = graph.task.metrics(answers, dataset.test.targets) if answers else {}
     out.mkdir(parents=True, exist_ok=True)
     verified = VerifyResult(

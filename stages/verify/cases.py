@@ -9,30 +9,35 @@ import numpy as np
 from deploy.bundle import Signature, TensorSpec
 from stages.dataset import Array
 from stages.verify.material import head, repeated
-from stages.verify.reference import Feeds, Particular, Reference
+from stages.verify.reference import Feeds, Particular, Reference, Transparent
 
 _WIDE = 1500
 _MOST = 2**22  # values in a batch of wide rows
+_MOST_INSIDE = 2**18  # the same where the network works at the size that comes: its maps are then as wide
 _PRIME = 127
 _SIZES = ((37, 53), (64, 31), (127, 127))
 
 
 def all_edges(reference: Reference, like: Feeds) -> Iterator[tuple[str, Feeds]]:
     """Yield the edges of any tensors, and those of the reference's kind of input."""
-    yield from edges(reference.input, like)
+    inside = isinstance(reference, Transparent) and not reference.own
+    yield from edges(reference.input, like, most=_MOST_INSIDE if inside else _MOST)
     if isinstance(reference, Particular):
         yield from reference.cases(like)
 
 
-def edges(signature: Signature, like: Feeds, seed: int = 0) -> Iterator[tuple[str, Feeds]]:
-    """Yield named batches of a few rows: each input at its edges in turn, the others as in `like`."""
+def edges(signature: Signature, like: Feeds, seed: int = 0, most: int = _MOST) -> Iterator[tuple[str, Feeds]]:
+    """Yield named batches of a few rows: each input at its edges in turn, the others as in `like`.
+
+    `most` values are in a batch of wide rows, or as many as one has that is twice as wide as those.
+    """
     for spec in signature.tensors:
-        for name, array in _edges(spec, like[spec.name], np.random.default_rng(seed)):
+        for name, array in _edges(spec, like[spec.name], np.random.default_rng(seed), most):
             title = name if len(signature.tensors) == 1 else f"{spec.name}: {name}"
             yield title, repeated(like, len(array)) | {spec.name: array}
 
 
-def _edges(spec: TensorSpec, like: Array, generator: np.random.Generator) -> Iterator[tuple[str, Array]]:
+def _edges(spec: TensorSpec, like: Array, generator: np.random.Generator, most: int) -> Iterator[tuple[str, Array]]:
     """Yield all smallest, all largest, one value; where sizes are free: 1, very long, odd, prime and large ones."""
     low, high = spec.range or (0.0, 1.0)
     shape = like.shape[1:]
@@ -55,11 +60,11 @@ def _edges(spec: TensorSpec, like: Array, generator: np.random.Generator) -> Ite
         return
     yield "size 1", random(1, *_sized(shape, dict.fromkeys(free, 1)))
     for axis in free:
-        wide = _wide(shape, axis)
+        wide = _wide(shape, axis, most)
         title = f"{spec.shape[axis + 1]} {wide}"
         yield title, random(1, *_sized(shape, {axis: wide}))
         places = np.arange(wide) * shape[axis] // wide  # like a row of the data: mere noise may saturate a soft-max
-        rows = max(1, _MOST // (wide * like[0].size // shape[axis]))
+        rows = max(1, most // (wide * like[0].size // shape[axis]))
         yield f"{title}, stretched", np.take(like[: min(8, rows)], places, axis=axis + 1)
         yield f"{title}, else 1", random(1, *_sized(shape, dict.fromkeys(free, 1) | {axis: _WIDE}))
     for sizes in _SIZES:
@@ -67,9 +72,9 @@ def _edges(spec: TensorSpec, like: Array, generator: np.random.Generator) -> Ite
         yield f"size {' x '.join(map(str, chosen.values()))}", random(2, *_sized(shape, chosen))
 
 
-def _wide(shape: tuple[int, ...], axis: int) -> int:
+def _wide(shape: tuple[int, ...], axis: int, most: int) -> int:
     """Return a size that is long, yet no more than memory holds of volumes."""
-    return max(2 * shape[axis], min(_WIDE, _MOST * shape[axis] // max(1, math.prod(shape))))
+    return max(2 * shape[axis], min(_WIDE, most * shape[axis] // max(1, math.prod(shape))))
 
 
 def nasty(signature: Signature, like: Feeds, own: Mapping[str, int]) -> Iterator[tuple[str, Feeds]]:

@@ -2,9 +2,11 @@
 
 import copy
 from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import torch
+from torch import nn
 
 from stages.dataset import Array
 from stages.deployed import Deployed, deployed
@@ -27,8 +29,9 @@ class Twin:
         graph = deployed(graph)
         self.task = graph.task
         self.input, self.output = graph.input, graph.task.output
-        self.exact = copy.deepcopy(graph).double().eval()
-        self.single = copy.deepcopy(graph).float().eval().requires_grad_(False)
+        module = cast(nn.Module, graph)
+        self.exact = copy.deepcopy(module).double().eval()
+        self.single = copy.deepcopy(module).float().eval().requires_grad_(False)
         self.module = self.single
         real = getattr(graph.pre, "continuous", False)  # preprocessing takes whole numbers between two levels too
         self.free = tuple(t.name for t in self.input.tensors if real or t.dtype.startswith("float"))
@@ -84,9 +87,9 @@ class Twin:
 
     def decide(self, outputs: Outputs) -> tuple[Array, Array]:
         """Return what the task decides, and its margins."""
-        return self.task.decide(outputs)
+        return self.task.decide(outputs)  # type: ignore[no-any-return]
 
-    def _run(self, graph: Deployed, feeds: Feeds) -> Outputs:
+    def _run(self, graph: nn.Module, feeds: Feeds) -> Outputs:
         raw = [torch.from_numpy(np.ascontiguousarray(feeds[tensor.name])) for tensor in self.input.tensors]
         with torch.inference_mode(), tf32(_CPU, allowed=False):
             tensors = graph(*raw)

@@ -72,8 +72,8 @@ def client(walked: Walked) -> Iterator[TestClient]:
         yield made
 
 
-def test_every_kind_has_a_problem_here() -> None:
-    assert {kind.input.name for kind in KINDS.values()} == set(discover.found("inputs"))
+def test_every_kind_has_a_problem_here_or_is_of_one_task_only() -> None:
+    assert {kind.input.name for kind in KINDS.values()} == set(discover.found("inputs")) - {"history"}
 
 
 def test_it_learns_and_the_predictor_answers_as_the_trained_graph(walked: Walked, predictor: Predictor) -> None:

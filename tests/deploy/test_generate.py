@@ -92,7 +92,9 @@ def test_where_no_letter_is_probable_all_count_alike() -> None:
 
 
 def test_poems_of_both_forms_have_one_width() -> None:
-    found = [held(quatrain(wish(form=form), LETTERS, STATE), lambda feeds: {
-        "probabilities": np.ones((1, len(CHARACTERS)), np.float32), "next_state": feeds["state"]})[0] for form in FORMS]  # fmt: skip
+    def run(feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"probabilities": np.ones((1, len(CHARACTERS)), np.float32), "next_state": feeds["state"]}
+
+    found = [held(quatrain(wish(form=form), LETTERS, STATE), run)[0] for form in FORMS]
     assert {poem["verse"].shape for poem in found} == {(1, LINES * max(FORMS))}
     assert {poem["title"].shape for poem in found} == {(1, MAX_TITLE)}

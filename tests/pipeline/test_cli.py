@@ -38,7 +38,7 @@ SURFACE = {
         "--runs",
         "--data-root",
     ],
-    "predict": ["REF", "FILE...", "--text", "--json", "--provider", "--trusted-key", "--runs"],
+    "predict": ["REF", "FILE...", "--text", "--object", "--json", "--out", "--provider", "--trusted-key", "--runs"],
     "promote": ["NAME", "--from", "--runs"],
     "run": ["RECIPE", "--set", "--device", "--force", "--runs", "--data-root"],
     "serve": [

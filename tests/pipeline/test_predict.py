@@ -18,6 +18,7 @@ from tests.pipeline.conftest import Invoke
 
 SPECS = {
     "image": TensorSpec("image", "uint8", ("batch", "height", "width", 3), (0.0, 255.0)),
+    "poem": TensorSpec("character", "int32", ("batch",)),
     "series": TensorSpec("series", "float32", ("batch", 2, "length")),
     "spectral": TensorSpec("patch", "uint8", ("batch", 4, 3, 3)),
     "text": TensorSpec("text", "int32", ("batch", "length")),
@@ -37,10 +38,11 @@ class Loaded:
     """A predictor with the real handling of payloads, whose answer is the shape of the tensor."""
 
     def __init__(self, kind: str) -> None:
-        self.kind = input_kind(Signature(kind, (SPECS[kind],)))
+        state = TensorSpec("state", "float32", ("batch", 2))
+        self.kind = input_kind(Signature(kind, (SPECS[kind], state), (), {"characters": "春夜"}))
 
     def predict(self, payload: object) -> Answer:
-        return Answer(*self.kind.arrays(payload).values())
+        return Answer(next(iter(self.kind.arrays(payload).values())))
 
 
 @pytest.fixture
@@ -108,6 +110,25 @@ def test_a_text_for_a_model_of_pictures(invoke: Invoke, loaded: Any) -> None:
     done = invoke("predict", "somewhere", "--text", "a film")
     assert done.exit_code == 2
     assert done.stderr.startswith("Error: --text is for models of text; this one takes a CSV file with a line for each")
+
+
+def test_objects_for_models_that_take_them(invoke: Invoke, loaded: Any) -> None:
+    loaded("poem")
+    done = invoke("predict", "somewhere", "--object", '{"title": "春夜", "form": 7}', "--text", "山", "--json")
+    assert done.exit_code == 0, done.stderr
+    assert [json.loads(line)["input"] for line in done.stdout.splitlines()] == ["山", {"title": "春夜", "form": 7}]
+    assert invoke("predict", "somewhere", "--object", '{"form": 7}').stdout.startswith('{"form": 7}  shape 1')
+    for words, reason in (("{", "not JSON"), ("[1]", "is list, expected an object")):
+        done = invoke("predict", "somewhere", "--object", words)
+        assert done.exit_code == 2
+        assert reason in done.stderr
+
+
+def test_an_object_for_a_model_of_pictures(invoke: Invoke, loaded: Any) -> None:
+    loaded("series")
+    done = invoke("predict", "somewhere", "--object", "{}")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("Error: --object is for models of objects; this one takes a CSV file")
 
 
 def test_nothing_to_answer_for(invoke: Invoke, loaded: Any) -> None:

@@ -14,7 +14,8 @@ def targets(frames: Sequence[tuple[int, int]], boxes: Sequence[Array], most: int
     """Return float32 (N, 1 + M, 5), rows (x1, y1, x2, y2, class) in px of the picture as it came.
 
     Row 0 is the picture's own frame, (0, 0, width, height, NOTHING), so that boxes can be told as parts of it; the
-    others are its things, and then padding (0, 0, 0, 0, NOTHING). M is the most that a picture has, or `most` if larger.
+    others are its things, and then padding (0, 0, 0, 0, NOTHING). M is the most that a picture has, or `most` if that
+    is more.
 
     frames    width and height of each picture
     boxes     of each picture, (things, 5)

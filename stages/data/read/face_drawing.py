@@ -18,21 +18,21 @@ _ROUND = np.linspace(0, 2 * np.pi, 28, endpoint=False)
 _CIRCLE = np.column_stack([np.cos(_ROUND), np.sin(_ROUND)])
 
 
-def face(side: int, channels: int, generator: np.random.Generator) -> tuple[Array, Array]:
+def face(side: int, channels: int, pose: float, generator: np.random.Generator) -> tuple[Array, Array]:
     """Return uint8 (side, side, channels), 1 or 3, and its points (15, 2), parts of the side; NaN: outside of it."""
     painter = Painter.on(side, generator)
-    form, view = Form.drawn(generator), View.drawn(generator, side * _FINE)
+    form, view = Form.drawn(generator), View.drawn(generator, side * _FINE, pose)
     _paint(painter, form, view)
     points = view.project(form.points()) / (side * _FINE)
     inside = ((points >= 0) & (points < 1)).all(axis=1, keepdims=True)
     return painter.finished(side, channels), np.where(inside, points, np.nan)
 
 
-def blank(side: int, channels: int, generator: np.random.Generator) -> Array:
+def blank(side: int, channels: int, pose: float, generator: np.random.Generator) -> Array:
     """Return uint8 (side, side, channels) of a ground without a face; half of the time with a head that has none."""
     painter = Painter.on(side, generator)
     if generator.random() < 0.5:
-        _head(painter, Form.drawn(generator), View.drawn(generator, side * _FINE))
+        _head(painter, Form.drawn(generator), View.drawn(generator, side * _FINE, pose))
     return painter.finished(side, channels)
 
 

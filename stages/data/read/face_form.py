@@ -109,15 +109,17 @@ class View:
     centre: Array
 
     @classmethod
-    def drawn(cls, generator: np.random.Generator, side: int) -> "View":
-        """Return a view by chance on a picture of `side` px: a head of half to nine tenths of its height.
+    def drawn(cls, generator: np.random.Generator, side: int, pose: float) -> "View":
+        """Return a view by chance on a picture of `side` px.
 
-        Turned by up to 35 degrees to the sides, 20 up and down, and by a normal 10, 30 at most, in the picture.
+        With `pose` 1 a head of half to nine tenths of its height, anywhere it fits into, turned by up to 35 degrees to
+        the sides, 20 up and down, and by a normal 10, 30 at most, in the picture; 0: seven tenths, upright, from the
+        front, in the middle.
         """
-        yaw, pitch = np.deg2rad(generator.uniform((-35, -20), (35, 20)))
-        roll = np.deg2rad(np.clip(generator.normal(0, 10), -30, 30))
-        size = side * generator.uniform(0.25, 0.45)
-        room = np.clip(side / 2 - 0.75 * size, 0, None)
+        yaw, pitch = pose * np.deg2rad(generator.uniform((-35, -20), (35, 20)))
+        roll = pose * np.deg2rad(np.clip(generator.normal(0, 10), -30, 30))
+        size = side * (0.35 + pose * generator.uniform(-0.1, 0.1))
+        room = pose * max(side / 2 - 0.75 * size, 0)
         centre = side / 2 + generator.uniform(-room, room, 2)
         turned = _turn(roll)
         whole = np.eye(3)

@@ -35,7 +35,7 @@ class Interactions:
 def leave_last_out(path: Path, found: Interactions, licence: str, *, longest: int, seed: int) -> Dataset:
     """Return each user's last item as test, the one before as validation, and all others to train on.
 
-    A sample is int32 (1 + length,): the user's id, then the ids of the items taken before, oldest first, 0 in front
+    A sample is int32 (1 + items,): the user's id, then the ids of the items taken before, oldest first, 0 in front
     where there are fewer. Training rows have the last `longest` of them, the others all, so that nothing taken before
     is recommended. Targets are places among `labels`, which are sorted by id: (N,) to train on; (N, 1 + negatives) to
     validate and test on, the right one first, then the same ones always of those that the user never took.
@@ -60,7 +60,7 @@ def leave_last_out(path: Path, found: Interactions, licence: str, *, longest: in
     known = [cut.get(number, sequence) for number, sequence in enumerate(sequences)]
     parts = (_training(owners, known, items, longest), held["validation"], held["test"])
     labels = tuple(found.titles.get(item, str(item)) for item in items.tolist())
-    made = dataset(path.name.partition(".")[0], ("length",), labels, licence, parts)
+    made = dataset(path.name.partition(".")[0], ("ids",), labels, licence, parts)
     ids = {"users": tuple(owners.tolist()), "items": tuple(items.tolist())}
     return dataclasses.replace(made, info=dataclasses.replace(made.info, ids=ids))
 
@@ -69,7 +69,9 @@ def _require_ids(path: Path, found: Interactions) -> None:
     for what, ids in (("user", found.users), ("item", found.items)):
         if len(ids) and not 1 <= ids.min() <= ids.max() <= LAST:
             wrong = int(ids.min() if ids.min() < 1 else ids.max())
-            raise DataError(f"{path}: {what} {wrong}: expected ids from 1 to {LAST} (0 stands for none); number them so")
+            raise DataError(
+                f"{path}: {what} {wrong}: expected ids from 1 to {LAST} (0 stands for none); number them so"
+            )
 
 
 def _sorted(found: Interactions) -> tuple[Array, Array, Array]:

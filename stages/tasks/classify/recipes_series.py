@@ -60,7 +60,30 @@ def fcn_pickupgesturewiimotez() -> Recipe:
     Trains in 25 s on one core to 64 % of the 50 test series (seeds 1 and 2: 74 and 68 %).
     """
     return _archive(
-        "fcn_pickupgesturewiimotez", "PickupGestureWiimoteZ", use("fcn", width=64), epochs=150, batch_size=10, lr=5e-3
+        "fcn_pickupgesturewiimotez",
+        "PickupGestureWiimoteZ",
+        use("fcn", width=64),
+        epochs=150,
+        batch_size=10,
+        lr=5e-3,
+        warp=0.2,
+    )
+
+
+def fcn_arrowhead() -> Recipe:
+    """FCN on ArrowHead: the outlines of three kinds of stone arrow heads.
+
+    pipeline run fcn_arrowhead
+    """
+    return _archive(
+        "fcn_arrowhead",
+        "ArrowHead",
+        use("fcn", width=64),
+        epochs=300,
+        batch_size=12,
+        noise=0.1,
+        magnitude=0.2,
+        warp=0.15,
     )
 
 
@@ -87,6 +110,8 @@ def _archive(
     std: float = 1.0,
     noise: float = 0.03,
     scale: float = 0.1,
+    magnitude: float = 0.0,
+    warp: float = 0.0,
     lr: float = 2e-3,
 ) -> Recipe:
     return Recipe(
@@ -94,7 +119,7 @@ def _archive(
         data=use("ucr", set=archive_set),
         input=use("series", znorm=znorm, std=(std,)),
         model=model,
-        task=use("classify", noise=noise, scale=scale),
+        task=use("classify", noise=noise, scale=scale, magnitude=magnitude, warp=warp),
         train=TrainConfig(
             epochs=epochs,
             batch_size=batch_size,

@@ -20,7 +20,7 @@ def textcnn_reviews() -> Recipe:
         train=TrainConfig(
             epochs=3,
             batch_size=64,
-            lr=2e-3,
+            lr=4e-3,
             weight_decay=0.05,
             schedule="onecycle",
             warmup=0.2,
@@ -57,7 +57,7 @@ def textcnn_reviews_zh() -> Recipe:
     return replace(
         textcnn_reviews(),
         name="textcnn_reviews_zh",
-        data=use("reviews_zh", longest=128),
+        data=use("reviews_zh"),
         input=use("text", size=4000),
-        train={"epochs": 4},
+        train={"epochs": 4, "lr": 2e-3},
     )

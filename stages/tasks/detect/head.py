@@ -31,52 +31,45 @@ class Seen(NamedTuple):
 
 
 class Head(nn.Module):
-    """Maps (N, features, H / s, W / s) of the strides s, the picture itself first -> `Seen`.
-
-    All maps share the weights; each has a factor of its own for the size of its boxes (FCOS, section 3.2).
-    """
+    """Maps (N, features, H / s, W / s) of the strides s, the picture itself first -> `Seen`; all share the weights."""
 
     def __init__(self, features: int, classes: int, strides: tuple[int, ...]) -> None:
         super().__init__()
         self.strides = strides
-        self.what = _tower(features)
-        self.where = _tower(features)
-        self.logits = nn.Conv2d(features, classes, 3, padding=1)
-        self.boxes = nn.Conv2d(features, 4, 3, padding=1)
-        self.factors = nn.Parameter(torch.ones(len(strides)))
-        for layer in (self.logits, self.boxes):
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-        nn.init.constant_(self.logits.bias, -math.log(1 / _RARE - 1))  # type: ignore[arg-type]
+        self.what = _tower(features, classes)
+        self.where = _tower(features, 4)
+        nn.init.constant_(self.what[-1].bias, -math.log(1 / _RARE - 1))  # type: ignore[arg-type]
 
     def forward(self, pyramid: tuple[torch.Tensor, ...]) -> Seen:
         """Return logits and boxes at every place."""
         picture, *maps = pyramid
-        dtype = self.factors.dtype  # boxes need all bits where maps are computed in fewer
-        height, width = picture.shape[2:]
-        frame = torch.stack([torch.scalar_tensor(size, dtype=dtype, device=picture.device) for size in (width, height)])
-        logits, boxes, places = [], [], []
-        for features, stride, factor in zip(maps, self.strides, self.factors, strict=True):
-            logits.append(self.logits(self.what(features)).flatten(2).mT)
-            raw = self.boxes(self.where(features)).flatten(2).mT.to(dtype)  # (N, H/s * W/s, 4)
-            here = _places(features, stride, dtype)
-            centre = here[:, :2] + stride * raw[..., :2]
-            half = stride * F.softplus(factor * raw[..., 2:])
-            # A centre inside of the picture leaves a box with an area, whatever is cut off at the border.
-            centre = torch.minimum(centre.clamp(min=0), frame)
-            boxes.append(torch.cat([(centre - half).clamp(min=0), torch.minimum(centre + half, frame)], dim=2))
-            places.append(here)
-        return Seen(torch.cat(logits, 1), torch.cat(boxes, 1), torch.cat(places), frame)
+        exact = self.where[0].weight.dtype  # boxes need all bits, also where maps are computed in fewer
+        sizes = (torch.scalar_tensor(side, dtype=exact, device=picture.device) for side in picture.shape[2:])
+        frame = torch.stack(tuple(sizes)).flip(0)
+        logits = torch.cat([self.what(features).flatten(2) for features in maps], dim=2).mT
+        raw = torch.cat([self.where(features).flatten(2) for features in maps], dim=2).mT.to(exact)  # (N, P, 4)
+        cells = torch.cat([_cells(features, exact) for features in maps])  # (P, 2)
+        strides = torch.cat(
+            [
+                torch.full(features.shape[2:], float(stride), dtype=exact, device=features.device).flatten()
+                for features, stride in zip(maps, self.strides, strict=True)
+            ]
+        )[:, None]
+        # A middle inside of the picture leaves a box with an area, whatever is cut off at the border.
+        middle = torch.minimum((strides * (cells + raw[..., :2])).clamp(min=0), frame)
+        half = strides * F.softplus(raw[..., 2:])
+        boxes = torch.cat([(middle - half).clamp(min=0), torch.minimum(middle + half, frame)], dim=2)
+        return Seen(logits, boxes, torch.cat([strides * cells, strides], dim=1), frame)
 
 
-def _tower(features: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(features, features, 3, padding=1), nn.ReLU())
+def _tower(features: int, out: int) -> nn.Sequential:
+    last = nn.Conv2d(features, out, 3, padding=1)
+    nn.init.normal_(last.weight, std=0.01)
+    nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+    return nn.Sequential(nn.Conv2d(features, features, 3, padding=1), nn.ReLU(), last)
 
 
-def _places(features: torch.Tensor, stride: int, dtype: torch.dtype) -> torch.Tensor:
-    """Return (H/s * W/s, 3): x and y of the middle of each place, in px, row by row, and the stride."""
-    height, width = features.shape[2:]
-    y = (torch.arange(height, device=features.device, dtype=dtype) + 0.5) * stride
-    x = (torch.arange(width, device=features.device, dtype=dtype) + 0.5) * stride
-    grid = torch.stack([x.expand(height, width), y[:, None].expand(height, width)], dim=2)
-    return F.pad(grid.flatten(0, 1), (0, 1), value=float(stride))
+def _cells(features: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return x and y of the middle of each place of a map, row by row, in places: (H/s * W/s, 2)."""
+    y, x = (torch.arange(side, dtype=dtype, device=features.device) + 0.5 for side in features.shape[2:])
+    return torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))], dim=2).flatten(0, 1)

@@ -26,13 +26,19 @@ def loss(seen: Seen, targets: torch.Tensor) -> torch.Tensor:
         wanted[rows, places, true[:, 4].long()] = overlap.to(wanted.dtype)
     count = max(1, len(rows))
     boxes = generalized_box_iou_loss(found, true[:, :4], reduction="sum")
-    return (quality_focal(seen.logits, wanted) + _BOXES * boxes) / count
+    return (score_loss(seen.logits, wanted, rows, places) + _BOXES * boxes) / count
 
 
-def quality_focal(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Return the sum of |wanted - score|^2 times cross-entropy (Li et al., 2020, equation 6, with beta 2)."""
+def score_loss(logits: torch.Tensor, wanted: torch.Tensor, rows: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Return the sum of cross-entropies of scores (N, P, classes): of those at rows and places, of all others focal.
+
+    Focal means times |wanted - score|^2 (Li et al., 2020, equation 6, with beta 2): places that see nothing are many
+    and mostly easy. Those that see something must tell classes apart, which focal weights would put off.
+    """
     entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    return (entropy * (wanted - logits.sigmoid()).square()).sum()
+    weights = (wanted - logits.detach().sigmoid()).square()
+    weights[rows, places] = 1
+    return (entropy * weights).sum()
 
 
 def fitted(targets: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:

@@ -48,7 +48,11 @@ def match(
     for row in np.flatnonzero((valid & ~known).any(axis=1) | extra.any(axis=1)):
         lost, new = valid[row] & ~known[row], extra[row]
         ties = _Ties(
-            _Boxes.of(truth, row, valid[row]), _Boxes.of(found, row, also[row]), len(new), score_threshold, iou_threshold
+            _Boxes.of(truth, row, valid[row]),
+            _Boxes.of(found, row, also[row]),
+            len(new),
+            score_threshold,
+            iou_threshold,
         )
         margins[row, lost], beyond[row, new] = ties.margins(lost[valid[row]], new[also[row]])
     aligned = dict(truth)

@@ -12,8 +12,11 @@ from torchvision.ops import box_iou
 
 from stages.tasks.detect.head import Seen
 
-ROUNDS = 15
-"""Rounds of suppression: how far a chain is followed in which each box suppresses the next. Odd: deeper ones lose boxes."""
+ROUNDS = 9
+"""Rounds of suppression: how far a chain is followed in which each box suppresses the next.
+
+It is odd, so that beyond it boxes are lost: two that overlap are never both kept.
+"""
 
 
 class Suppress(nn.Module):

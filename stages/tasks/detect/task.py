@@ -9,11 +9,11 @@ from torch import nn
 from deploy.bundle import Signature, TensorSpec
 from deploy.errors import UsageError
 from stages.dataset import Array, DataInfo
+from stages.task import Matched, Scores
 from stages.tasks.detect import loss, matching
 from stages.tasks.detect.average_precision import average_precision
 from stages.tasks.detect.head import Head, Seen
 from stages.tasks.detect.suppress import Suppress
-from stages.task import Matched, Scores
 
 
 def detect(
@@ -36,8 +36,8 @@ def detect(
             raise UsageError(f"task option {name!r} is {value:g}, expected in [0, 1)")
     if not 1 <= max_detections <= candidates:
         raise UsageError(
-            f"task options 'max_detections' and 'candidates' are {max_detections} and {candidates}, expected 1 or more, "
-            "and no more detections than candidates"
+            f"task options 'max_detections' and 'candidates' are {max_detections} and {candidates}, expected 1 or "
+            "more, and no more detections than candidates"
         )
     if not info.labels:
         raise UsageError(f"task detect: data {info.name!r} has no labels, expected one or more; use another source")
@@ -45,7 +45,7 @@ def detect(
 
 
 class Detect:
-    """`Seen` -> boxes float32 (N, D, 4), scores float32 (N, D), class_index int64 (N, D), count int64 (N,), place (N, D).
+    """`Seen` -> boxes float32 (N, D, 4), scores float32 (N, D); class_index, place int64 (N, D), count int64 (N,).
 
     D is `max_detections`; the best box is first, rows after count are 0. Boxes are x1, y1, x2, y2 in px of the picture,
     or, for a network that sees all pictures in one size, parts of its width and height. `place` says which place of the
@@ -56,7 +56,12 @@ class Detect:
     takes = "pyramid"
 
     def __init__(
-        self, labels: tuple[str, ...], score_threshold: float, iou_threshold: float, candidates: int, max_detections: int
+        self,
+        labels: tuple[str, ...],
+        score_threshold: float,
+        iou_threshold: float,
+        candidates: int,
+        max_detections: int,
     ) -> None:
         self.labels = labels
         self.score_threshold, self.iou_threshold = score_threshold, iou_threshold
@@ -89,9 +94,7 @@ class Detect:
 
     def postprocess(self) -> nn.Module:
         """Return what makes a list of what the head sees."""
-        return Suppress(
-            self.score_threshold, self.iou_threshold, self.candidates, self.max_detections, self.relative
-        )
+        return Suppress(self.score_threshold, self.iou_threshold, self.candidates, self.max_detections, self.relative)
 
     def augment(
         self, raw: torch.Tensor, targets: torch.Tensor, generator: torch.Generator

@@ -16,14 +16,14 @@ def nearest(vectors: Array, count: int) -> tuple[Array, Array]:
     network that answers always the same would look perfect). Where others are too few, the row is -1, the cosine -inf.
     """
     identity = np.unique(vectors, axis=0, return_inverse=True)[1].reshape(-1)
-    unit = _unit(vectors)[0]
-    rows = np.full((len(unit), count), -1)
-    cosines = np.full((len(unit), count), -np.inf, unit.dtype)
-    for start in range(0, len(unit), _BLOCK):
+    units = unit(vectors)[0]
+    rows = np.full((len(units), count), -1)
+    cosines = np.full((len(units), count), -np.inf, units.dtype)
+    for start in range(0, len(units), _BLOCK):
         block = slice(start, start + _BLOCK)
-        found = unit[block] @ unit.T
+        found = units[block] @ units.T
         found[identity[block, None] == identity] = -np.inf
-        chosen = np.argpartition(-found, min(count, len(unit) - 1), axis=1)[:, :count]
+        chosen = np.argpartition(-found, min(count, len(units) - 1), axis=1)[:, :count]
         values = np.take_along_axis(found, chosen, axis=1)
         order = np.argsort(-values, axis=1, kind="stable")
         rows[block, : chosen.shape[1]] = np.take_along_axis(chosen, order, axis=1)
@@ -66,8 +66,8 @@ def decide(vectors: Array) -> tuple[Array, Array]:
     count = len(vectors)
     if count < 3:
         return np.arange(count)[::-1].copy(), np.full(count, np.inf)
-    unit, lengths = _unit(vectors.astype(np.float64))
-    cosines = unit @ unit.T
+    units, lengths = unit(vectors.astype(np.float64))
+    cosines = units @ units.T
     np.fill_diagonal(cosines, -np.inf)
     first = cosines.argmax(axis=1)
     best = cosines[np.arange(count), first]
@@ -77,7 +77,7 @@ def decide(vectors: Array) -> tuple[Array, Array]:
     return first, (best - cosines[np.arange(count), second]) * shortest
 
 
-def _unit(vectors: Array) -> tuple[Array, Array]:
+def unit(vectors: Array) -> tuple[Array, Array]:
     """Return vectors of length 1 (or 0) and the lengths that they had."""
     lengths = np.linalg.norm(vectors, axis=1)
     return vectors / np.where(lengths > 0, lengths, 1)[:, None], lengths

@@ -12,10 +12,10 @@ def poem_quatrains() -> Recipe:
         name="poem_quatrains",
         data=use("quatrains"),
         input=use("text", size=4000, lowercase=False),
-        model=use("causal_cnn"),
+        model=use("causal_cnn", dropout=0.25),
         task=use("generate"),
         train=TrainConfig(
-            epochs=6,
+            epochs=5,
             batch_size=32,
             lr=4e-3,
             weight_decay=0.05,
@@ -33,4 +33,4 @@ def poem_quatrains_gru() -> Recipe:
 
     pipeline run poem_quatrains_gru
     """
-    return replace(poem_quatrains(), name="poem_quatrains_gru", model=use("char_gru"))
+    return replace(poem_quatrains(), name="poem_quatrains_gru", model=use("char_gru", dropout=0.25))

@@ -15,7 +15,7 @@ def keypoints_faces() -> Recipe:
         model=use("hourglass", width=16),
         task=use("keypoints", head="heatmap", blank=True, flip=True, rotate_deg=10.0, translate=0.05, scale=0.1),
         train=TrainConfig(
-            epochs=10,
+            epochs=8,
             batch_size=32,
             lr=2e-3,
             weight_decay=0.01,

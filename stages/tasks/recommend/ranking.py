@@ -13,7 +13,7 @@ NOTHING = 0
 
 
 class Prior(nn.Module):
-    """Preferences -> (scores (N, C) of the items asked, taken (N, L)).
+    """Preferences -> (scores (N, C), items (N, L) as they came).
 
     score = affinity + log(times taken + 1/2) + what is learnt for each item. Of someone of whom nothing is known, all
     affinities are alike, so that the answer is what most people take.
@@ -25,9 +25,10 @@ class Prior(nn.Module):
         self.learnt = nn.Parameter(torch.zeros(len(counts)))
 
     def forward(self, preferences: Preferences) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return scores, and what was taken before."""
-        affinities, asked, taken = preferences
-        return affinities + (cast(torch.Tensor, self.prior) + self.learnt)[asked - 1], taken
+        """Return scores, and items as they came."""
+        affinities, items = preferences
+        prior = cast(torch.Tensor, self.prior) + self.learnt
+        return affinities + (prior[items[:, -1] - 1] if self.training else prior), items
 
 
 class Best(nn.Module):

@@ -87,12 +87,10 @@ class Recommend:
 
         These are drawn as often as they are taken, which is made up for: Yi et al., "Sampling-bias-corrected neural
         modeling for large corpus item recommendations" (2019), equation 3. So scores come near log probabilities, but
-        for a constant, and need no negatives drawn besides.
+        for a constant, and need no negatives drawn besides. An item that several rows have stands there as often: were
+        it left out where it is right, common ones would be thought too probable.
         """
-        asked = scores[0] - self._proposal[targets]
-        rows = torch.arange(len(targets), device=targets.device)
-        again = (targets[:, None] == targets) & (rows[:, None] != rows)
-        return F.cross_entropy(asked.masked_fill(again, torch.finfo(asked.dtype).min), rows)
+        return F.cross_entropy(scores[0] - self._proposal[targets], torch.arange(len(targets), device=targets.device))
 
     def metrics(self, outputs: Mapping[str, Array], targets: Array) -> dict[str, float]:
         """Return hit rate and NDCG at k, in [0, 1]: among all items not taken yet, and among the sample in `targets`.

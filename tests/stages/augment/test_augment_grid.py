@@ -66,7 +66,7 @@ def test_a_shift_brings_in_what_a_mirror_would() -> None:
 
 
 def test_light_and_contrast_change_values_and_no_mask() -> None:
-    masks = numbered(8, 6, 6).to(torch.uint8)
+    masks = numbered(64, 6, 6).to(torch.uint8)
     raw = masks[..., None] * 3
     moved, moved_masks = GridAugment(brightness=0.5, contrast=0.5)(raw, masks, generator())
     assert torch.equal(moved_masks, masks)

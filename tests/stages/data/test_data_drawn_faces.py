@@ -64,7 +64,7 @@ def test_eyes_are_dark_on_light_where_they_are_said_to_be() -> None:
     """The drawing and the points agree: open eyes without glasses have a dark middle beside their white."""
     darker = []
     for seed in range(60):
-        pixels, points = face(96, 1, np.random.default_rng(seed))
+        pixels, points = face(96, 1, 1.0, np.random.default_rng(seed))
         for eye, inner in ((0, 2), (1, 4)):
             if np.isnan(points[[eye, inner]]).any():
                 continue
@@ -95,7 +95,7 @@ def test_a_head_that_is_turned_shows_its_other_side() -> None:
     """Turned to its left (yaw above 0) the nose goes to the picture's right, the far eye comes nearer to it."""
     form, chance = Form.drawn(np.random.default_rng(0)), np.random.default_rng(5)
     for _ in range(50):
-        view = View.drawn(chance, 96)
+        view = View.drawn(chance, 96, 1.0)
         assert view.rotation @ view.rotation.T == pytest.approx(np.eye(3), abs=1e-12)
         assert np.linalg.det(view.rotation) == pytest.approx(1)
         upright = view.roll.T @ (view.project(form.points()) - view.centre).T
@@ -109,3 +109,4 @@ def test_values_out_of_range_are_refused() -> None:
     refused(lambda: load(channels=2), "channels=2")
     refused(lambda: load(train=0), "train=0", "expected 1 or more pictures")
     refused(lambda: load(without=1.0), "without=1")
+    refused(lambda: load(pose=2.0), "pose=2, expected 0")

@@ -19,6 +19,7 @@ SHAPES: dict[Any, list[tuple[int | str, ...]]] = {
     shapes.AnyPicture: [(1, "height", "width"), (3, 20, 33)],
     shapes.AnyVolume: [(1, "depth", "height", "width"), (2, 5, 8, 9)],
     shapes.Tokens: [("length", 50), (12, 300)],
+    shapes.History: [("ids", 50, 50), (12, 90, 70)],
 }
 OPTIONS: dict[str, dict[str, Any]] = {  # where the default is larger than a test needs
     "densenet_bc": {"depth": 10},
@@ -50,7 +51,7 @@ class Case:
         generator = torch.Generator().manual_seed(rows)
         if self.tokens:
             length = free if isinstance(self.shape[0], str) else self.shape[0]
-            return torch.randint(1, int(self.shape[1]), (rows, length), generator=generator)
+            return torch.randint(1, min(map(int, self.shape[1:])), (rows, length), generator=generator)
         free = min(free, 16) if len(self.shape) == 4 else free
         sizes = (size if isinstance(size, int) else free for size in self.shape)
         return torch.randn(rows, *sizes, generator=generator)
@@ -79,4 +80,4 @@ def case(name: str, number: int = 0) -> Case:
     if name == "timm":
         pytest.importorskip("timm")
     of = kind(name)
-    return Case(name, SHAPES[of][number], of == shapes.Tokens)
+    return Case(name, SHAPES[of][number], of in (shapes.Tokens, shapes.History))

@@ -1,0 +1,57 @@
+"""Recipes for recommendation. Each docstring gives command, time on one core, and result."""
+
+from stages.recipe import Component, Recipe, TrainConfig, VerifyConfig, use
+
+
+def popularity_movielens() -> Recipe:
+    """Films by how often they were rated, for everybody the same: what the others have to beat.
+
+    pipeline run popularity_movielens
+    """
+    return _movielens("popularity_movielens", use("matrix_factorisation", size=1, deviation=0.0), epochs=1, lr=1e-6)
+
+
+def mf_movielens() -> Recipe:
+    """Matrix factorisation: a vector for each user and each film.
+
+    pipeline run mf_movielens
+    """
+    return _movielens("mf_movielens", use("matrix_factorisation"), epochs=6, lr=5e-3)
+
+
+def caser_movielens() -> Recipe:
+    """Caser: convolutions over the films that a user rated last.
+
+    pipeline run caser_movielens
+    """
+    return _movielens("caser_movielens", use("caser"), epochs=8, lr=3e-3)
+
+
+def convncf_movielens() -> Recipe:
+    """ConvNCF: convolutions over the outer product of a user's vector and a film's.
+
+    pipeline run convncf_movielens
+    """
+    return _movielens("convncf_movielens", use("convncf"), epochs=4, lr=4e-3, batch_size=32)
+
+
+def _movielens(name: str, model: Component, *, epochs: int, lr: float, batch_size: int = 512) -> Recipe:
+    return Recipe(
+        name=name,
+        data=use("movielens"),
+        input=use("history"),
+        model=model,
+        task=use("recommend"),
+        train=TrainConfig(
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            weight_decay=0.01,
+            schedule="onecycle",
+            warmup=0.1,
+            precision="fp32",
+            channels_last=False,
+            threads=1,
+        ),
+        verify=VerifyConfig(max_batch=16),
+    )
