@@ -168,7 +168,7 @@ class Predictor:
         (N, H, W, C) is a batch. For texts: a string, or a list of them. For series, volumes and spectral patches: an
         array, numbers in lists, or a file; an array with one axis more is a batch (`deploy.inputs` has a file for each
         kind). For tensors: arrays by input name, or the array of the only input; with the batch axis a batch, without
-        it a single row.
+        it a single row. For poems: a title, or a mapping that says more; a list of either is a batch.
         """
         results = self._held(self._input.converse(payload))
         return results if self._input.is_batch(payload) else results[0]

@@ -89,8 +89,7 @@ def run(
     if not _NAME.fullmatch(recipe.name):
         raise UsageError(f"recipe name {recipe.name!r}: expected letters, digits, '.', '_' and '-' only")
     work = Work(recipe, data_root, observer, given=data)
-    inputs = train_inputs(recipe, work.data.info.digest)
-    folder = RunFolder(runs / f"{recipe.name}-{inputs['key'][:8]}")
+    folder, inputs = place(recipe, work.data.info.digest, runs)
     if force or not folder.inputs("train"):
         check_components(recipe)  # before a folder is made, and an MLflow run begun, for a misspelt option
     if ranks().leads:
@@ -99,6 +98,12 @@ def run(
     elif force or folder.kept("train", inputs) is None:  # another process of a distributed training: it only computes
         importlib.import_module("stages.train").run(recipe, work.data, folder.stage("train"), observer)
     return folder.path
+
+
+def place(recipe: Recipe, data_digest: str, runs: Path) -> tuple[RunFolder, dict[str, Any]]:
+    """Return the run folder of a recipe on data, which need not exist yet, and what decides the training there."""
+    inputs = train_inputs(recipe, data_digest)
+    return RunFolder(runs / f"{recipe.name}-{inputs['key'][:8]}"), inputs
 
 
 def check_components(recipe: Recipe) -> None:

@@ -40,6 +40,7 @@ def last(taken: torch.Tensor, count: int) -> torch.Tensor:
 
 def place_vectors(places: int, size: int, deviation: float) -> nn.Embedding:
     """Return a vector for each place from 1 on, drawn from N(0, deviation^2); that of place 0 is and stays 0."""
-    vectors = torch.randn(places + 1, size) * deviation
-    vectors[0] = 0
-    return nn.Embedding.from_pretrained(vectors, freeze=False, padding_idx=0)
+    table = nn.Embedding(places + 1, size, padding_idx=0)
+    nn.init.normal_(table.weight, std=deviation)
+    nn.init.zeros_(table.weight[0])
+    return table

@@ -13,6 +13,7 @@ from deploy.outputs.kind import OutputKind, Result
 __all__ = ["KINDS", "OutputKind", "Result", "output_kind"]
 
 KINDS = {
+    "anomaly": "AnomalyOutput",
     "boxes": "BoxesOutput",
     "classes": "ClassesOutput",
     "embedding": "EmbeddingOutput",

@@ -38,7 +38,7 @@ def coco(
     Pictures are those that the file lists, below the folder `images`, or `images` beside the file; all are decoded once
     before anything else. Where they differ in size, the recipe's input must have one (`input.height`, `input.width`):
     pictures are then resized to it inside the graph. Labels are the categories in the order of their ids. Crowds, and
-    boxes without an area inside of their picture, are left out; pictures without a box are not. All are split by chance.
+    boxes without an area inside of their picture, are left out; pictures without a box are not. The split is random.
     """
     file = Path(path)
     content = _read(file)

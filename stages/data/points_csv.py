@@ -38,11 +38,7 @@ def points_csv(
     """
     table = Table(Path(path), delimiter)
     names, points = _points(table)
-    if file:
-        pictures, sizes, digests = _files(table, file, channels)
-    else:
-        pictures = _squares(table, image)
-        sizes, digests = np.full((len(pictures), 2), pictures.shape[1], float), []
+    pictures, sizes, digests = _files(table, file, channels) if file else _squares(table, image)
     parts = points / sizes[:, None]
     _require_inside(table, names, parts)
     rows = _split(table, validation, test, seed)
@@ -52,11 +48,11 @@ def points_csv(
             raise DataError(f"{path}: no point of the {len(part)} {name} pictures is known; fill in some")
     return dataset(
         Path(path).name.partition(".")[0],
-        ("height", "width", channels) if file else pictures.shape[1:],
+        pictures.shape[1:] if isinstance(pictures, np.ndarray) else ("height", "width", channels),
         names,
         "not stated (a file of your own)",
         (train, held, tested),
-        digest_of=_digest(digests, (train, held, tested)) if file else "",
+        digest_of=_digest(digests, (train, held, tested)) if digests else "",
     )
 
 
@@ -93,9 +89,13 @@ def _number(table: Table, row: int, text: str) -> float:
     return value
 
 
-def _squares(table: Table, column: str) -> Array:
+_Pictures = tuple[Array | Pictures, Array, list[str]]
+"""Pictures, their widths and heights (N, 2), and a digest of each where they are in files."""
+
+
+def _squares(table: Table, column: str) -> _Pictures:
     """Return pictures uint8 (N, side, side, 1) from numbers with spaces between them."""
-    pictures = []
+    pictures: list[Array] = []
     for (line, _), text in zip(table.rows, table.column(column, "image"), strict=True):
         try:
             levels = np.array(text.split(), dtype=np.float64)
@@ -110,11 +110,11 @@ def _squares(table: Table, column: str) -> Array:
                 "0 to 255; mend it, or name the column: --set data.image=COLUMN (of files: --set data.file=COLUMN)"
             )
         pictures.append(np.round(levels).astype(np.uint8).reshape(side, side, 1))
-    return np.stack(pictures)
+    return np.stack(pictures), np.array([picture.shape[:2] for picture in pictures], float), []
 
 
-def _files(table: Table, column: str, channels: int) -> tuple[Pictures, Array, list[str]]:
-    """Return pictures that are decoded when asked for, their widths and heights (N, 2), and a digest of each file."""
+def _files(table: Table, column: str, channels: int) -> _Pictures:
+    """Return pictures that are decoded when they are asked for."""
     paths = [table.path.parent / name.strip() for name in table.column(column, "file")]
     sizes, digests, broken = [], [], []
     for (line, _), path in zip(table.rows, paths, strict=True):

@@ -76,7 +76,7 @@ class Histories(nn.Module):
 
     def cases(self, like: Array) -> Iterator[tuple[str, Array]]:
         """Yield users and histories at the edges of what they may be."""
-        items = cast(torch.Tensor, self.items.known)[1 : 1 + self.preprocessed_shape[2]].numpy()  # type: ignore[operator]
+        items = cast(torch.Tensor, self.items.known)[1 : 1 + self.preprocessed_shape[2]].numpy()
         seen = like[like[:, 1:].any(axis=1)]
         yield "nobody, and nothing taken", np.zeros((1, 2), np.int32)
         yield "users with nothing taken", np.concatenate([like[:, :1], np.zeros((len(like), 1), np.int32)], axis=1)

@@ -41,7 +41,9 @@ class AutoEncoder(nn.Module):
         if not all(sides):
             raise UsageError(f"auto-encoder: takes samples of one size, got {shape}; set the input's size or length")
         if min(width, latent) < 1 or noise < 0:
-            raise UsageError(f"auto-encoder: width={width}, latent={latent}, noise={noise:g}: expected 1 or more, noise 0")
+            raise UsageError(
+                f"auto-encoder: width={width}, latent={latent}, noise={noise:g}: expected 1 or more, noise 0"
+            )
         self.shape, self.out_features, self.noise = shape, channels, noise
         conv, back, norm = (
             (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d) if len(sides) == 2

@@ -86,4 +86,4 @@ class ConvNCF(nn.Module):
             return vectors
         lately = last(taken, self.recent)
         number = (lately != 0).sum(dim=1, keepdim=True).clamp(min=1)
-        return vectors + self.before(lately).sum(dim=1) / number.sqrt()
+        return vectors + self.before(lately).sum(dim=1) / number.sqrt()  # type: ignore[no-any-return]

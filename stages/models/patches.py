@@ -1,8 +1,7 @@
 """Features of small patches of a picture, from a small net: for tasks that compare patches with remembered ones.
 
-As in Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (2022), middle layers of a residual net of which
-the last ones, which know most of what the net was trained for, are left out. What is given is of the form "pyramid", see
-`stages.models.pyramid`.
+After Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (2022): maps of middle layers, which see a
+patch and not the whole picture. What is given is of the form "pyramid", see `stages.models.pyramid`.
 """
 
 import torch

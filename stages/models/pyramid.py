@@ -75,7 +75,7 @@ class Pyramid(nn.Module):
         self.strides = (1, *map(int, channels))
         self.stages = stages
         self.taken = tuple(channels)
-        self.fuse = FeaturePyramidNetwork(list(channels.values()), features)
+        self.fuse = FeaturePyramidNetwork(list(channels.values()), features, norm_layer=nn.BatchNorm2d)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the picture and the maps, from fine to coarse."""

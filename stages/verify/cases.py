@@ -14,16 +14,28 @@ from stages.verify.reference import Feeds, Particular, Reference, Transparent
 _WIDE = 1500
 _MOST = 2**22  # values in a batch of wide rows
 _MOST_INSIDE = 2**18  # the same where the network works at the size that comes: its maps are then as wide
+_MOST_VOXELS = 2**16  # of volumes: in float64 a 3-D convolution lays out each value of each map 27 times
 _PRIME = 127
 _SIZES = ((37, 53), (64, 31), (127, 127))
+_VOLUMES = ((13, 22, 9), (16, 31, 12), (31, 31, 31))
 
 
 def all_edges(reference: Reference, like: Feeds) -> Iterator[tuple[str, Feeds]]:
     """Yield the edges of any tensors, and those of the reference's kind of input."""
-    inside = isinstance(reference, Transparent) and not reference.own
-    yield from edges(reference.input, like, most=_MOST_INSIDE if inside else _MOST)
+    most = _MOST_INSIDE if works_inside(reference) else _MOST
+    yield from edges(reference.input, like, most=_MOST_VOXELS if works_on_volumes(reference) else most)
     if isinstance(reference, Particular):
         yield from reference.cases(like)
+
+
+def works_inside(reference: Reference) -> bool:
+    """Tell whether the network works at the size that comes, so that its maps are as large as its input."""
+    return isinstance(reference, Transparent) and not reference.own
+
+
+def works_on_volumes(reference: Reference) -> bool:
+    """Tell whether the network works at the size that comes, and what comes is free in three directions."""
+    return works_inside(reference) and any(len(_free(spec)) > 2 for spec in reference.input.tensors)
 
 
 def edges(signature: Signature, like: Feeds, seed: int = 0, most: int = _MOST) -> Iterator[tuple[str, Feeds]]:
@@ -55,7 +67,7 @@ def _edges(spec: TensorSpec, like: Array, generator: np.random.Generator, most: 
     single.reshape(-1)[single.size // 2] = high
     yield "one value", single
     yield "random", random(2, *shape)
-    free = [axis for axis, size in enumerate(spec.shape[1:]) if isinstance(size, str)]
+    free = _free(spec)
     if not free:
         return
     yield "size 1", random(1, *_sized(shape, dict.fromkeys(free, 1)))
@@ -67,7 +79,7 @@ def _edges(spec: TensorSpec, like: Array, generator: np.random.Generator, most: 
         rows = max(1, most // (wide * like[0].size // shape[axis]))
         yield f"{title}, stretched", np.take(like[: min(8, rows)], places, axis=axis + 1)
         yield f"{title}, else 1", random(1, *_sized(shape, dict.fromkeys(free, 1) | {axis: _WIDE}))
-    for sizes in _SIZES:
+    for sizes in _VOLUMES if most == _MOST_VOXELS else _SIZES:
         chosen = dict(zip(free, itertools.cycle(sizes)))
         yield f"size {' x '.join(map(str, chosen.values()))}", random(2, *_sized(shape, chosen))
 
@@ -92,7 +104,7 @@ def _nasty(spec: TensorSpec, like: Array, own: Mapping[str, int]) -> Iterator[tu
     """Yield patterns that alias, single pixels and denormals; where sizes are free, patterns one off the own size."""
     low, high = spec.range or (0.0, 1.0)
     shape, dtype = like.shape[1:], np.dtype(spec.dtype)
-    free = [axis for axis, size in enumerate(spec.shape[1:]) if isinstance(size, str)] or list(range(len(shape)))
+    free = _free(spec) or list(range(len(shape)))
 
     def pattern(sizes: tuple[int, ...], axes: list[int]) -> Array:
         parity = np.indices(sizes)[axes].sum(0) % 2 if sizes else np.zeros(sizes)
@@ -133,6 +145,11 @@ def unfinite(signature: Signature, like: Feeds) -> Iterator[tuple[str, Feeds]]:
 def empty(like: Feeds) -> Feeds:
     """Return a batch of no rows."""
     return head(like, 0)
+
+
+def _free(spec: TensorSpec) -> list[int]:
+    """Return the axes of a row, without the batch, whose size is free."""
+    return [axis for axis, size in enumerate(spec.shape[1:]) if isinstance(size, str)]
 
 
 def _sized(shape: tuple[int, ...], sizes: dict[int, int]) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from pipeline import serving
 from tests.pipeline.conftest import Invoke
 
 SPECS = {
+    "history": TensorSpec("history", "int32", ("batch", "ids")),
     "image": TensorSpec("image", "uint8", ("batch", "height", "width", 3), (0.0, 255.0)),
     "poem": TensorSpec("character", "int32", ("batch",)),
     "series": TensorSpec("series", "float32", ("batch", 2, "length")),
@@ -66,6 +67,8 @@ def write(name: str) -> Path:
         path.write_text("left,right\n" + "1.5,2\n" * 9)
     elif path.suffix == ".txt":
         path.write_text("山水 and more\n", encoding="utf-8")
+    elif path.suffix == ".json":
+        path.write_text('{"user": 7, "recent": [318, 296]}')
     elif path.suffix == ".gz":
         nibabel = pytest.importorskip("nibabel")
         image = nibabel.Nifti1Image(np.ones((4, 5, 6), np.float32), np.eye(4))
@@ -86,6 +89,7 @@ def write(name: str) -> Path:
         ("volume", "volume.npy", "1x4x5x6"),
         ("volume", "volume.nii.gz", "1x4x5x6"),
         ("text", "review.txt", "1x16"),
+        ("history", "ann.json", "1x17"),
     ],
 )
 def test_a_file_of_each_kind(invoke: Invoke, loaded: Any, kind: str, name: str, shape: str) -> None:

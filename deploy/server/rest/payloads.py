@@ -46,7 +46,7 @@ def read(payload: Payload, predictor: Predictor, bounds: Bounds) -> Reading:
     if not body:
         raise InputError(f"the body is empty; {_advice(predictor.kind)}")
     if payload.is_json:
-        given = _natural(json_text.parse(body, numbers=not predictor.kind.texts), predictor)
+        given = _natural(json_text.parse(body, numbers=not (predictor.kind.texts or predictor.kind.objects)), predictor)
         is_batch = predictor.kind.is_batch(given)
     else:
         given, is_batch = body, False

@@ -1,7 +1,8 @@
 """Made-up defects in pictures of what is normal: what a network learns to see before it is asked what is new.
 
-After Li et al., "CutPaste: Self-Supervised Learning for Anomaly Detection and Localization" (2021), and Zavrtanik et al.,
-"DRAEM" (2021): not what real defects look like counts, but that features tell a disturbed place from an undisturbed one.
+After Li et al., "CutPaste: Self-Supervised Learning for Anomaly Detection and Localization" (2021), and Zavrtanik et
+al., "DRAEM" (2021): they need not look like real defects; what counts are features that tell where a picture is
+disturbed.
 """
 
 from dataclasses import dataclass
@@ -28,7 +29,9 @@ class Defects:
     size: float = 0.25
 
     def __call__(
-        self, image_NHWC: torch.Tensor, generator: torch.Generator  # noqa: N803
+        self,
+        image_NHWC: torch.Tensor,  # noqa: N803
+        generator: torch.Generator,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return float pixels (N, H, W, C) in [0, 255], and where a defect is: float (N, H, W), 0 or 1."""
         pixels = image_NHWC.permute(0, 3, 1, 2).float()

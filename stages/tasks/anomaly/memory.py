@@ -11,27 +11,30 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from stages.errors import TrainingError
+from stages.tasks.anomaly.maps import smoothed
 
 _CANDIDATES = 20_000  # patches of which the memory is chosen
 _SHRINK = 0.1  # of the mean variance, added to each: small ones are of few samples, or of rounding
 
 
 class Memory(nn.Module):
-    """The maps of a pyramid -> distances (N, H, W) to what is remembered; in training, logits (N, H/s, W/s) of a defect.
+    """The maps of a pyramid -> distances (N, H, W) to what is remembered; in training, logits (N, H/s, W/s).
 
     The logits are those of made-up defects, which only training has; s is the stride of the finest map.
 
     features    channels of all maps together
     vectors     how many patches are remembered: a fixed number, so that the graph has the memory's size before it is
                 filled by `fit`
+    window      side of the windows that distances are averaged over, in px
     """
 
     centre: torch.Tensor
     whiten: torch.Tensor
     memory: torch.Tensor
 
-    def __init__(self, features: int, vectors: int) -> None:
+    def __init__(self, features: int, vectors: int, window: int) -> None:
         super().__init__()
+        self.window = window
         self.defect = nn.Conv2d(features, 1, 1)
         self.register_buffer("centre", torch.zeros(features))
         self.register_buffer("whiten", torch.eye(features))
@@ -45,7 +48,7 @@ class Memory(nn.Module):
         count, _, height, width = features.shape
         rows = (features.permute(0, 2, 3, 1) - self.centre).flatten(0, 2) @ self.whiten  # (N H/s W/s, features)
         distances = to_nearest(rows, self.memory).view(count, 1, height, width)
-        return F.interpolate(distances, size=pyramid[0].shape[2:], mode="bilinear")[:, 0]
+        return smoothed(F.interpolate(distances, size=pyramid[0].shape[2:], mode="bilinear")[:, 0], self.window)
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Sequence[torch.Tensor]]) -> None:
@@ -70,17 +73,17 @@ def stacked(pyramid: Sequence[torch.Tensor]) -> torch.Tensor:
 def to_nearest(rows: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
     """Return the distance (N,) of each row (N, F) to the nearest one of the memory (V, F).
 
-    |a - b|^2 = |a|^2 - 2ab + |b|^2 tells by one matrix product which is nearest, for which |a|^2 is not needed. It does
-    not tell how near: where a is like b, it is the small difference of large numbers, and its root has half their digits.
-    So the distance is taken from the difference of the two. Where two are as near as each other, rounding may choose the
-    one that is further away, by no more than the product's own error.
+    |a - b|^2 = |a|^2 - 2ab + |b|^2 tells by one matrix product which is nearest, and |a|^2 is not needed for that. It
+    does not tell how near: where a is like b it is a small difference of large numbers, and its root has half their
+    digits. So the distance is taken from the difference of the two. Of two that are about as near, rounding may choose
+    the further one; it is further by no more than the product's error.
     """
     nearest = (memory.square().sum(dim=1) - 2 * rows @ memory.T).argmin(dim=1)
     return (rows - memory[nearest]).square().sum(dim=1).sqrt()
 
 
 def whitening(centred: torch.Tensor) -> torch.Tensor:
-    """Return the matrix (F, F) that brings centred rows (N, F) to unit covariance, but for directions of little of it."""
+    """Return the matrix (F, F) that brings centred rows (N, F) to unit variance in all directions that have much."""
     variances, directions = torch.linalg.eigh(centred.T @ centred / len(centred))
     least = _SHRINK * variances.mean()
     return directions / (variances.clamp_min(0) + least.clamp_min(1e-12)).sqrt()  # type: ignore[no-any-return]

@@ -70,23 +70,6 @@ def fcn_pickupgesturewiimotez() -> Recipe:
     )
 
 
-def fcn_arrowhead() -> Recipe:
-    """FCN on ArrowHead: the outlines of three kinds of stone arrow heads.
-
-    pipeline run fcn_arrowhead
-    """
-    return _archive(
-        "fcn_arrowhead",
-        "ArrowHead",
-        use("fcn", width=64),
-        epochs=300,
-        batch_size=12,
-        noise=0.1,
-        magnitude=0.2,
-        warp=0.15,
-    )
-
-
 def inceptiontime_arrowhead() -> Recipe:
     """InceptionTime on ArrowHead: the outlines of three kinds of stone arrow heads.
 
@@ -110,7 +93,6 @@ def _archive(
     std: float = 1.0,
     noise: float = 0.03,
     scale: float = 0.1,
-    magnitude: float = 0.0,
     warp: float = 0.0,
     lr: float = 2e-3,
 ) -> Recipe:
@@ -119,7 +101,7 @@ def _archive(
         data=use("ucr", set=archive_set),
         input=use("series", znorm=znorm, std=(std,)),
         model=model,
-        task=use("classify", noise=noise, scale=scale, magnitude=magnitude, warp=warp),
+        task=use("classify", noise=noise, scale=scale, warp=warp),
         train=TrainConfig(
             epochs=epochs,
             batch_size=batch_size,

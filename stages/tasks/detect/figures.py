@@ -32,7 +32,7 @@ class Found(NamedTuple):
 
 
 def figures(answers: Answers) -> Iterator[Part]:
-    """Yield pictures with true and found boxes, precision by recall, figures by class, the surest mistakes and misses."""
+    """Yield pictures with true and found boxes, precision by recall, figures by class, mistakes, what was missed."""
     found = _found(answers)
     rows = np.linspace(0, len(answers.dataset.test) - 1, min(_SHOWN, len(answers.dataset.test))).astype(int)
     yield Gallery("Boxes", f"Test pictures, evenly spread. {_LEGEND}", tuple(_item(found, row) for row in rows))
@@ -82,10 +82,10 @@ def _overlay(found: Found, row: int) -> Array:
 def _curve_words(ratings: Ratings) -> str:
     figures = ratings.metrics()
     return (
-        f"Mean over classes by the rules of COCO, at three least overlaps. Mean average precision is "
+        "Mean over classes by the rules of COCO, at three least overlaps. Mean average precision is "
         f"{figures['map50']:.3f} at an overlap of 0.5 and {figures['map50_95']:.3f} from 0.5 to 0.95. With the score "
-        f"threshold of the graph {figures['precision50']:.1%} of boxes are right, and {figures['recall50']:.1%} of things "
-        "are found: curves end there."
+        f"threshold of the graph {figures['precision50']:.1%} of boxes are right, and {figures['recall50']:.1%} of "
+        "things are found: curves end there."
     )
 
 

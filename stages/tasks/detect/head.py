@@ -72,4 +72,5 @@ def _tower(features: int, out: int) -> nn.Sequential:
 def _cells(features: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Return x and y of the middle of each place of a map, row by row, in places: (H/s * W/s, 2)."""
     y, x = (torch.arange(side, dtype=dtype, device=features.device) + 0.5 for side in features.shape[2:])
-    return torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))], dim=2).flatten(0, 1)
+    height, width = features.shape[2:]  # len(x) would be exported as the number that it is in the example
+    return torch.stack([x.expand(height, width), y[:, None].expand(height, width)], dim=2).flatten(0, 1)

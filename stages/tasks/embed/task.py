@@ -41,6 +41,7 @@ def embed(
     noise: float = 0.0,
     magnitude: float = 0.0,
     warp: float = 0.0,
+    trained_by: str = "",
 ) -> "Embed":
     """A vector, near for samples of one class, also of classes that training has not seen.
 
@@ -55,6 +56,7 @@ def embed(
     sharpness        of arcface: how much a cosine counts; larger for more classes
     turned           square pictures, turned by quarters and mirrored, are classes of their own: for few classes
     crop to warp     vary pictures as `stages.augment.ImageAugment` says, series as `SeriesAugment` does
+    trained_by       SHA-256 of the weights whose features these are; `pipeline embed` sets it, such ones are not trained
     """
     if size < 1 or margin < 0 or sharpness <= 0:
         raise UsageError(
@@ -69,7 +71,7 @@ def embed(
         "crop": crop, "scale": scale, "erase": erase, "rotate_deg": rotate_deg, "translate": translate, "flip": flip,
         "noise": noise, "magnitude": magnitude, "warp": warp,
     }  # fmt: skip
-    return Embed(info, size, project, unit, takes, loss, margin, sharpness, turned, fitting(info, views))
+    return Embed(info, size, project, unit, takes, loss, margin, sharpness, turned, fitting(info, views), trained_by)
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Embed:
     sharpness: float
     turned: bool
     views: Augment | None
+    trained_by: str
 
     primary = "recall_at_1"
 
@@ -108,8 +111,10 @@ class Embed:
     def only_training(self) -> nn.Module:
         """Return what turns vectors into what `loss` takes: for ArcFace, cosines with learnt centres of the classes.
 
-        Raises `UsageError` for data with fewer than two classes to train on.
+        Raises `UsageError` for data with fewer than two classes to train on, and for features of another network.
         """
+        if self.trained_by:
+            raise UsageError("features of a trained network are not trained again; take them: pipeline embed RUN")
         counts = self.info.counts or (1,) * len(self.info.labels)
         known = np.flatnonzero(counts)
         if len(known) < 2:

@@ -14,6 +14,7 @@ from deploy.quatrain import SEPARATOR
 from stages.dataset import Array, Split
 from stages.deployed import Answer
 from stages.inputs.codepoints import CODE_POINTS
+from stages.inputs.text import FIRST
 from stages.tasks.generate.walk import poems, walk
 
 TEMPERATURES = (0.5, 0.8, 1.0)
@@ -27,15 +28,14 @@ class Step(nn.Module):
     """character int32 (N,), state (N, ...) -> probabilities (N, characters), next_state (N, ...).
 
     The state at the begin of a text is 0. A `stages.deployed.Partial`: of whole texts, a step is a part.
-
-    characters    by token
     """
 
     inner: tuple[str, ...] = ()
 
-    def __init__(self, graph: Any, characters: str) -> None:
+    def __init__(self, graph: Any, alphabet: str) -> None:
         super().__init__()
         self.pre, self.net, self.head = graph.pre, graph.net, graph.head
+        characters = by_token(self.pre, alphabet, len(self.head.bias))
         state = ("batch", *self.net.state_shape)
         character = TensorSpec("character", "int32", ("batch",), (0.0, CODE_POINTS - 1.0), "code point")
         before, after = (TensorSpec(name, "float32", state) for name in ("state", "next_state"))
@@ -86,6 +86,16 @@ class Step(nn.Module):
     def _remember(self, feeds: dict[str, Array]) -> Mapping[str, Array]:
         token = self.pre(torch.from_numpy(feeds["character"])[:, None])[:, 0]
         return {"next_state": self.net.step(token, torch.from_numpy(feeds["state"]))[1].numpy()}
+
+
+def by_token(pre: nn.Module, alphabet: str, vocabulary: int) -> str:
+    """Return the characters by the number that an input module gives them; U+FFFD for unknown ones, U+0000 for none."""
+    found = ["\0", *"\ufffd" * (vocabulary - 1)]
+    tokens = pre(torch.tensor([[*map(ord, alphabet)]], dtype=torch.int32))[0].tolist()
+    for character, token in reversed([*zip(alphabet, tokens, strict=True)]):  # of several, the most frequent stays
+        if token >= FIRST:
+            found[token] = character
+    return "".join(found)
 
 
 def _wish(number: int, text: Array) -> Wish:

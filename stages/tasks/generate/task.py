@@ -67,8 +67,7 @@ class Generate:
 
     def deployed(self, graph: Any) -> nn.Module:
         """Return what is exported in the place of a trained graph: one step, with its state."""
-        characters = "\0\ufffd" + self.alphabet  # no character and unknown ones, as the input numbers them
-        return Step(graph, characters[: len(graph.head.bias)])
+        return Step(graph, self.alphabet)
 
     def augment(
         self, raw: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
@@ -94,6 +93,11 @@ class Generate:
         many letters as the form asks for, and nothing but letters that training poems have.
         """
         nats = outputs["nats"].astype(np.float64).sum(axis=1)
+        if not nats.any():
+            raise UsageError(
+                "task generate: no character was foretold, the input numbers them otherwise than the data's alphabet "
+                "does; use input=text with lowercase=false, and leave input.alphabet out"
+            )
         found = {"log_likelihood": float(-nats.sum() / targets.sum())}
         found["perplexity"] = float(np.exp(-found["log_likelihood"]))
         for form in FORMS:
@@ -107,9 +111,9 @@ class Generate:
         return found
 
     def decide(self, outputs: Mapping[str, Array]) -> tuple[Array, Array]:
-        """Return places in the verse and how hard they were: whole poems hold no decision, each step makes one."""
-        nats = outputs["nats"]
-        return np.broadcast_to(np.arange(PLACES), nats.shape), np.abs(nats)
+        """Return 0 for each poem, by no margin: whole poems hold no decision, each step makes one (`deployed`)."""
+        nothing = np.zeros(len(outputs["nats"]))
+        return nothing.astype(np.int64), nothing
 
     def _is_formed(self, verse: Array, letters: int) -> bool:
         text = "".join(chr(point) for point in verse.tolist() if point)

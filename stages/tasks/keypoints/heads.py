@@ -40,7 +40,7 @@ class Coordinates(nn.Linear):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return scores."""
-        return super().forward(features).unflatten(1, (-1, 3))
+        return super().forward(features).reshape(len(features), -1, 3)
 
 
 class Places(nn.Module):
@@ -108,7 +108,7 @@ def _of_maps(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     at least that of a point that may be anywhere in a cell.
     """
     height, width = scores.shape[2:]
-    heat = scores.flatten(2).softmax(dim=2).unflatten(2, (height, width))
+    heat = scores.flatten(2).softmax(dim=2).reshape(scores.shape)
     means, spreads = zip(*(_moments(heat.sum(dim=axis)) for axis in (2, 3)), strict=True)
     cell = (1 / width**2 + 1 / height**2) / 2
     variance = ((spreads[0] + spreads[1]) / 2 - cell).clamp_min(cell / 12)
@@ -153,7 +153,7 @@ def loss(kind: Kind, scores: torch.Tensor, targets: torch.Tensor, *, blank: bool
 def _map_losses(scores: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the cross-entropy (N, K) of the heat with a normal distribution of a cell's width, and with no place."""
     height, width = scores.shape[2:]
-    logs = scores.flatten(2).log_softmax(dim=2).unflatten(2, (height, width))
+    logs = scores.flatten(2).log_softmax(dim=2).reshape(scores.shape)
     column = _bell(wanted[:, :, 0], width)[:, :, None, :]
     row = _bell(wanted[:, :, 1], height)[:, :, :, None]
     return -(row * column * logs).sum(dim=(2, 3)), -logs.mean(dim=(2, 3))

@@ -27,10 +27,16 @@ def keypoints_faces() -> Recipe:
 
 
 def keypoints_faces_regression() -> Recipe:
-    """The points of `keypoints_faces` as coordinates at once.
+    """The points of faces as a detector cuts them out, half as turned and moved, as coordinates at once.
 
     pipeline run keypoints_faces_regression
     """
     base = keypoints_faces()
-    task = use("keypoints", **{**base.task.options, "head": "regression"})
-    return replace(base, name="keypoints_faces_regression", model=use("funnel", width=16), task=task)
+    return replace(
+        base,
+        name="keypoints_faces_regression",
+        data=use("drawn_faces", pose=0.5, train=6000),
+        model=use("funnel", width=16),
+        task=use("keypoints", **{**base.task.options, "head": "regression"}),
+        train={"epochs": 12},
+    )

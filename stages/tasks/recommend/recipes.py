@@ -32,7 +32,7 @@ def convncf_movielens() -> Recipe:
 
     pipeline run convncf_movielens
     """
-    return _movielens("convncf_movielens", use("convncf"), epochs=4, lr=4e-3, batch_size=32)
+    return _movielens("convncf_movielens", use("convncf"), epochs=3, lr=4e-3, batch_size=32)
 
 
 def _movielens(name: str, model: Component, *, epochs: int, lr: float, batch_size: int = 512) -> Recipe:

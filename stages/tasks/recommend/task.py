@@ -12,10 +12,10 @@ from deploy.bundle import Signature, TensorSpec
 from deploy.errors import UsageError
 from stages.dataset import Array, DataInfo
 from stages.preferences import PREFERENCES
+from stages.task import Scores
 from stages.tasks.recommend.margins import margins
 from stages.tasks.recommend.measures import listed, ranks, summary
 from stages.tasks.recommend.ranking import Best, Prior, log_counts
-from stages.task import Scores
 
 
 def recommend(info: DataInfo, *, k: int = 10, forget: float = 0.1) -> "Recommend":

@@ -39,7 +39,15 @@ def unet3d_mni() -> Recipe:
         model=use("unet3d", width=4, levels=3),
         task=use("segment", flip=True, brightness=0.1, contrast=0.1),
         train=TrainConfig(
-            epochs=20, batch_size=8, lr=5e-3, weight_decay=0.01, schedule="onecycle", warmup=0.2, threads=1
+            epochs=20,
+            batch_size=8,
+            lr=5e-3,
+            weight_decay=0.01,
+            schedule="onecycle",
+            warmup=0.2,
+            precision="fp32",
+            channels_last=False,
+            threads=1,
         ),
     )
 
@@ -52,6 +60,14 @@ def _nuclei(name: str, model: Component) -> Recipe:
         model=model,
         task=use("segment", flip=True, turn=True, brightness=0.3, contrast=0.3),
         train=TrainConfig(
-            epochs=8, batch_size=16, lr=5e-3, weight_decay=0.01, schedule="onecycle", warmup=0.2, threads=1
+            epochs=8,
+            batch_size=16,
+            lr=5e-3,
+            weight_decay=0.01,
+            schedule="onecycle",
+            warmup=0.2,
+            precision="fp32",
+            channels_last=False,
+            threads=1,
         ),
     )

@@ -12,7 +12,7 @@ from deploy.bundle import TensorSpec
 from deploy.errors import OnnxwayError, ProviderError
 from deploy.passport import Check
 from stages.dataset import Array
-from stages.verify.cases import all_edges
+from stages.verify.cases import all_edges, works_on_volumes
 from stages.verify.compare import Comparison
 from stages.verify.examination import Examination, limited
 from stages.verify.material import count, head, repeated, row
@@ -22,13 +22,14 @@ from stages.verify.reference import Feeds, Outputs, Particular
 ODD_BATCH = 7
 _BATCHES = (1, 2, 3, 5, ODD_BATCH, 8)
 _SIZES = ((16, 16), (31, 47), (48, 33), (97, 64))  # even, prime, multiple of 3, prime by even: any free axes in turn
+_VOLUMES = ((8, 9, 12), (17, 16, 7), (12, 24, 31))  # of volumes on which the network works at the size that comes
 
 
 def check(exam: Examination) -> Iterator[Check]:
     """Yield the checks of batch sizes, free sizes, batch invariance, order of rows, repetition and edge inputs."""
     table: list[dict[str, Any]] = []
     yield _swept(exam, "batch sizes", [_batches(exam)], table)
-    sizes = list(_sizes(exam, _SIZES))
+    sizes = list(_sizes(exam, _VOLUMES if works_on_volumes(exam.reference) else _SIZES))
     if sizes:
         own = tuple(2 * size for size in _own_sizes(exam))
         yield _swept(exam, "free sizes", [iter(sizes), _sizes(exam, (own,))], table)

@@ -50,6 +50,7 @@ PROBLEM = Problem(
         {"recent": []},
         {"user": 0, "recent": [2**31 - 1]},
         {"user": 6, "recent": IDS.tolist()},
+        {"user": 6, "recent": [*range(100_000, 112_000)]},
         [6, 5, 12],
         np.array([6, 0, 5, 12], np.int32),
     ],

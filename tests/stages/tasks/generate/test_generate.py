@@ -95,6 +95,15 @@ def test_poems_are_well_formed_or_not() -> None:
         assert task.metrics(outputs | {"verse": broken}, TARGETS.numpy())["well_formed"] == 0.5
 
 
+def test_an_input_that_numbers_characters_otherwise_is_found_out() -> None:
+    pre = text(INFO, alphabet=LETTERS, lowercase=False)
+    net = causal_cnn(pre.preprocessed_shape, channels=8, layers=1)
+    task = generate(INFO)
+    nats = task.head_for(net)(net(pre(RAW))).detach().numpy()
+    with pytest.raises(UsageError, match="no character was foretold.*leave input.alphabet out"):
+        task.metrics({"nats": nats}, TARGETS.numpy())
+
+
 def test_options_and_data_that_make_no_task_are_explained() -> None:
     with pytest.raises(UsageError, match=r"untitled=2, smoothing=0: expected 0 to 1"):
         generate(INFO, untitled=2)

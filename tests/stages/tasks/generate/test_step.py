@@ -1,5 +1,7 @@
 """One step: what it makes of whole poems, and that nothing is lost by going step by step."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,8 @@ import torch
 from stages.deployed import Partial, deployed
 from stages.graph import Graph, build
 from stages.recipe import Recipe, use
-from stages.tasks.generate.step import TEMPERATURES
+from stages.inputs.text import text
+from stages.tasks.generate.step import TEMPERATURES, by_token
 from stages.train.evaluate import outputs
 from stages.verify.material import Material
 from stages.verify.twin import Twin
@@ -65,6 +68,18 @@ def test_material_is_one_step_a_sample_with_what_comes_next(graph: Graph) -> Non
     assert material.size == len(DATA.test)
     assert np.array_equal(material.targets, step.rows(DATA.test)[1])
     assert sum(len(feeds["state"]) for feeds in material.more(30, 8)) == 30
+
+
+def test_characters_are_named_as_the_input_numbers_them() -> None:
+    info = dataclasses.replace(DATA.info, alphabet="bAaB天")
+    for options, expected in (
+        ({"lowercase": False}, "bAaB天"),
+        ({}, "bA天"),
+        ({"size": 2}, "bA"),
+        ({"alphabet": "天x"}, "天\ufffd"),
+    ):
+        pre = text(info, **options)
+        assert by_token(pre, info.alphabet, pre.preprocessed_shape[1]) == "\0\ufffd" + expected
 
 
 def test_the_decision_is_the_most_probable_character(graph: Graph) -> None:
