@@ -5,7 +5,7 @@
     0/in/image, 0/out/probabilities     what went in, and what the file answered where it was packaged
     0/ref/probabilities                 what the float64 twin answers: the truth, on every machine
     0/rounded/probabilities             what torch float32 answers: its distance to the truth is that sample's own noise
-    0/unsure/mask                       where whole numbers may differ, bool: decisions within the noise, of many in a row
+    0/unsure/mask                       where whole numbers may differ, bool: decisions that rounding may turn
     0/note                              what the sample is: `row: 12 of the test split`, `edge: all largest`, ...
 
 The last four are not in older bundles. The same samples always give the same bytes.
@@ -115,9 +115,9 @@ def replay(run: Run, samples: Sequence[Sample], passport: Passport) -> tuple[Che
 def compare(samples: Sequence[Sample], answers: Sequence[Arrays], passport: Passport) -> tuple[Check, ...]:
     """Hold answers against the samples: a check for each output, and one more for each that has references.
 
-    Whole numbers must be equal, but where a sample says that they are unsure. For real numbers, root mean square of (now - stored) over all samples must not exceed
-    2 * limit * noise of the passport: what is stored and what is computed now may each be limit * noise from the truth.
-    Against the float64 reference, rms of (now - reference) must not exceed limit * noise. Real rows and made inputs are
+    Whole numbers must be equal, except where a sample says that they are unsure. For real numbers, root mean square of
+    (now - stored) over all samples must not exceed 2 * limit * noise of the passport: what is stored and what is
+    computed now may each be limit * noise from the truth. Against the float64 reference, rms of (now - reference) must not exceed limit * noise. Real rows and made inputs are
     pooled apart, and where the made ones have more rounding noise of their own than the passport's, theirs counts: an
     input that drives activations to their extremes is rounded more coarsely, and must not hide what real rows show.
     Where the expected value is not finite, nothing is asked.

@@ -17,7 +17,7 @@ _THINGS = ("film", "plot", "cast", "score", "end", "script", "hero", "war", "son
 def write_all(root: Path) -> None:
     """Write all of them below a data root."""
     generator = np.random.default_rng(0)
-    for name in ("timeseries", "text", "landsat", "emoji", "volumes", "medical2d", "recommender"):
+    for name in ("timeseries", "text", "landsat", "emoji", "volumes", "medical2d", "recommender", "faces"):
         (root / name).mkdir()
     _series(root / "timeseries", generator)
     _texts(root / "text")
@@ -27,6 +27,7 @@ def write_all(root: Path) -> None:
     _brains(root / "volumes", generator)
     _nuclei(root / "medical2d", generator)
     _ratings(root / "recommender", generator)
+    _faces(root / "faces", generator)
 
 
 def _series(folder: Path, generator: np.random.Generator) -> None:
@@ -137,3 +138,11 @@ def _ratings(folder: Path, generator: np.random.Generator) -> None:
             film = int(begin + 2 * place) % 60 + 1
             rows.writerow([3 * film, f"Film, No. {film}", 1950 + film, "Drama", user, 4.0, 10**9 + 60 * place])
     (folder / "movielens_latest_small_100k.csv.gz").write_bytes(gzip.compress(table.getvalue().encode()))
+
+
+def _faces(folder: Path, generator: np.random.Generator) -> None:
+    """Noise, with a bright disc where there is a face."""
+    y, x = np.mgrid[:25, :25] - 12
+    faces = np.arange(200) < 100
+    pictures = generator.integers(0, 100, (200, 25, 25)) + 120 * (faces[:, None, None] & (x**2 + y**2 < 80))
+    np.savez(folder / "lfw_subset_200x25x25.npz", x=pictures.astype(np.uint8), y=faces.astype(np.uint8))

@@ -1,7 +1,7 @@
 """Vectors that are near where samples are alike."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,14 @@ from deploy.errors import UsageError
 from deploy.outputs.kind import OutputKind, Result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Embedding(Result):
     """A sample's vector, float32 (size,), read-only; of length 1, unless the model answers features as they are."""
 
-    vector: Array = field(repr=False, compare=False)
+    vector: Array
+
+    def __repr__(self) -> str:
+        return f"Embedding(size={self.size})"
 
     @property
     def size(self) -> int:

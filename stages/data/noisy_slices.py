@@ -15,17 +15,17 @@ _HELD_EVERY = 5  # of the slices of the first brain each fifth validates
 
 
 def noisy_slices(
-    root: Path, *, patch: int = 48, patches: int = 2000, photons: float = 30.0, sigma: float = 8.0, seed: int = 0
+    root: Path, *, patch: int = 48, patches: int = 1600, photons: float = 30.0, sigma: float = 8.0, seed: int = 0
 ) -> Dataset:
-    """Slices to free of noise: trained on patches of one brain (MNI152), tested on whole slices of another (ch2).
+    """Slices to free of noise: trained on patches of one brain (ch2), tested on whole slices of another (MNI152).
 
     patch, patches    side in px of what is trained on, and how many: at random places of horizontal slices
     photons, sigma    of the noise, see `stages.data.read.low_dose`
 
-    Each fifth slice of MNI152 is for validation, and its neighbours, 2 mm away, are trained on; ch2 is another person,
-    by another scanner. Files are in `root`/volumes; `seed` draws places and noise.
+    Each fifth slice of ch2, one man's head, is for validation, and its neighbours, 2 mm away, are trained on; MNI152 is
+    the mean of 152 brains without their skulls. Files are in `root`/volumes; `seed` draws places and noise.
     """
-    first, other = _slices(mni152(root)["t1"]), _slices(ch2(root)["t1"])
+    first, other = _slices(ch2(root)["t1"]), _slices(mni152(root)["t1"])
     if not 8 <= patch <= min(first.shape[1:3]) or patches < 1:
         raise DataError(
             f"noisy_slices: patch={patch}, patches={patches}: expected 8 to {min(first.shape[1:3])} px, 1 or more"

@@ -145,7 +145,10 @@ class Anomaly:
         """Return the mean squared error; for a memory the cross-entropy of logits and the share that is defective."""
         if self.method == "reconstruction":
             return scores.mean()
-        share = F.adaptive_avg_pool2d(targets[:, None], scores.shape[1:])[:, 0]
+        defective = (targets > 0).to(scores.dtype)
+        if defective.dim() == 1:  # a batch that `augment` has not seen
+            defective = defective[:, None, None].expand_as(scores)
+        share = F.adaptive_avg_pool2d(defective[:, None], scores.shape[1:])[:, 0]
         return F.binary_cross_entropy_with_logits(scores, share)
 
     def metrics(self, outputs: Mapping[str, Array], targets: Array) -> dict[str, float]:

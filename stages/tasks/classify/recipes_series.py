@@ -57,16 +57,13 @@ def fcn_pickupgesturewiimotez() -> Recipe:
 
     pipeline run fcn_pickupgesturewiimotez
 
-    Trains in 25 s on one core to 64 % of the 50 test series (seeds 1 and 2: 74 and 68 %).
+    Trains in 25 s on one core to 64 % of the 50 test series (seeds 1 and 2: 74 and 68 %; a series more or less is 2
+    points). In three-fold cross-validation of the 50 training series, 100 epochs, it has 62 %; with `task.warp=0.2`
+    64 %, which gave 70, 66 and 66 % of the test series and was left out; without `znorm`, all brought to one mean and
+    deviation, 54 %.
     """
     return _archive(
-        "fcn_pickupgesturewiimotez",
-        "PickupGestureWiimoteZ",
-        use("fcn", width=64),
-        epochs=150,
-        batch_size=10,
-        lr=5e-3,
-        warp=0.2,
+        "fcn_pickupgesturewiimotez", "PickupGestureWiimoteZ", use("fcn", width=64), epochs=150, batch_size=10, lr=5e-3
     )
 
 
@@ -75,7 +72,9 @@ def inceptiontime_arrowhead() -> Recipe:
 
     pipeline run inceptiontime_arrowhead
 
-    Trains in 105 s on one core to 81.7 % of the 175 test series (one seed).
+    Trains in 105 s on one core to 81.7 % of the 175 test series (one seed). An FCN of width 64, 300 epochs, has 75.0 %
+    in three-fold cross-validation of the 36 training series, and 80.6 % with noise 0.1, warp 0.15 and magnitude 0.2;
+    yet the latter came to 69.7, 69.1 and 69.1 % of the test series: 36 series are too few to choose by.
     """
     return _archive(
         "inceptiontime_arrowhead", "ArrowHead", use("inceptiontime"), epochs=150, batch_size=12, noise=0.0, scale=0.0
@@ -93,7 +92,6 @@ def _archive(
     std: float = 1.0,
     noise: float = 0.03,
     scale: float = 0.1,
-    warp: float = 0.0,
     lr: float = 2e-3,
 ) -> Recipe:
     return Recipe(
@@ -101,7 +99,7 @@ def _archive(
         data=use("ucr", set=archive_set),
         input=use("series", znorm=znorm, std=(std,)),
         model=model,
-        task=use("classify", noise=noise, scale=scale, warp=warp),
+        task=use("classify", noise=noise, scale=scale),
         train=TrainConfig(
             epochs=epochs,
             batch_size=batch_size,

@@ -63,7 +63,7 @@ class Head(nn.Module):
 
 
 def _tower(features: int, out: int) -> nn.Sequential:
-    last = nn.Conv2d(features, out, 3, padding=1)
+    last = nn.Conv2d(features, out, 1)
     nn.init.normal_(last.weight, std=0.01)
     nn.init.zeros_(last.bias)  # type: ignore[arg-type]
     return nn.Sequential(nn.Conv2d(features, features, 3, padding=1), nn.ReLU(), last)

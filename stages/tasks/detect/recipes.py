@@ -16,9 +16,9 @@ def detector_digits() -> Recipe:
         model=use("pyramid_small"),
         task=use("detect"),
         train=TrainConfig(
-            epochs=10,
-            batch_size=32,
-            lr=3e-3,
+            epochs=12,
+            batch_size=16,
+            lr=4e-3,
             weight_decay=0.02,
             schedule="onecycle",
             warmup=0.2,

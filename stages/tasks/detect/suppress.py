@@ -46,14 +46,15 @@ class Suppress(nn.Module):
         scores, chosen = scores.topk(self.candidates, dim=1)
         places = (chosen // classes).clamp(max=boxes.shape[1] - 1)
         labels = chosen % classes
-        boxes = boxes.gather(1, places[..., None].expand(-1, -1, 4))
+        rows = torch.arange(boxes.shape[0], device=boxes.device)[:, None]
+        boxes = boxes[rows, places]
         kept = scores * self._kept(boxes, labels, scores > self.score_threshold)
         scores, order = kept.topk(self.max_detections, dim=1)
         valid = scores > 0
-        boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4)) * valid[..., None]
+        boxes = boxes[rows, order] * valid[..., None]
         if self.relative:
             boxes = boxes / frame.repeat(2)
-        return boxes, scores, labels.gather(1, order) * valid, valid.sum(1), places.gather(1, order) * valid
+        return boxes, scores, labels[rows, order] * valid, valid.sum(1), places[rows, order] * valid
 
     def _kept(self, boxes: torch.Tensor, labels: torch.Tensor, above: torch.Tensor) -> torch.Tensor:
         """Return which candidates (N, K), best first, no better one that is kept overlaps: 1.0 or 0.0.

@@ -26,9 +26,7 @@ def figures(answers: Answers) -> Iterator[Part]:
     if found is not None:
         error, threshold = found.equal_error()
         title = "Cosines of two samples"
-        caption = (
-            f"Of one class, and of two. At {threshold:.3f} wrong acceptance and wrong refusal are both {error:.2%}."
-        )
+        caption = f"Of one class, and of two. At {threshold:.3f} wrong acceptance and refusal are both {error:.2%}."
         yield Figure(title, caption, _histogram(found, threshold))
         share = float(found.accepted(np.quantile(found.different, [1 - _FALSE_ALARMS]))[1][0])
         caption = (

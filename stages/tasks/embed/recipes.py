@@ -1,7 +1,7 @@
 """Recipes for embeddings. Each docstring gives command, time on one core, and result.
 
-Options were chosen by leaving out 3 and 5 of the seen digits (`--set data.seen=[0,1,2,4,6] --set data.unseen=[3,5]`), never
-by the digits of the test.
+Options were chosen by leaving out 3 and 5 of the seen digits (--set data.seen=[0,1,2,4,6] --set data.unseen=[3,5]),
+never by the digits of the test.
 """
 
 from stages.recipe import Recipe, TrainConfig, replace, use

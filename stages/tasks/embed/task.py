@@ -1,4 +1,4 @@
-"""Embedding: unit vectors inside the graph, ArcFace or triplet loss, how often a row's nearest other is of its class."""
+"""Embedding: unit vectors inside the graph, ArcFace or triplet loss, how often the nearest other is of one's class."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ def embed(
     sharpness        of arcface: how much a cosine counts; larger for more classes
     turned           square pictures, turned by quarters and mirrored, are classes of their own: for few classes
     crop to warp     vary pictures as `stages.augment.ImageAugment` says, series as `SeriesAugment` does
-    trained_by       SHA-256 of the weights whose features these are; `pipeline embed` sets it, such ones are not trained
+    trained_by       SHA-256 of the weights whose features these are: `pipeline embed` sets it, nobody trains them
     """
     if size < 1 or margin < 0 or sharpness <= 0:
         raise UsageError(

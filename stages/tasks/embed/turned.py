@@ -1,4 +1,4 @@
-"""A class more for each way to turn and to mirror a picture: few classes become many, and shapes are what tells them."""
+"""A class more for each way to turn and mirror a picture: few classes become many, and shapes are what tells them."""
 
 import torch
 

@@ -67,7 +67,14 @@ class Generate:
 
     def deployed(self, graph: Any) -> nn.Module:
         """Return what is exported in the place of a trained graph: one step, with its state."""
-        return Step(graph, self.alphabet)
+        step = Step(graph, self.alphabet)
+        characters = step.input.options["characters"]
+        if any(characters[self._token(mark)] != mark for mark in (chr(SEPARATOR), *STOPS)):
+            raise UsageError(
+                "task generate: the input numbers characters otherwise than the data's alphabet does, so other ones "
+                "were foretold; use input=text and leave input.alphabet out"
+            )
+        return step
 
     def augment(
         self, raw: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
@@ -93,11 +100,6 @@ class Generate:
         many letters as the form asks for, and nothing but letters that training poems have.
         """
         nats = outputs["nats"].astype(np.float64).sum(axis=1)
-        if not nats.any():
-            raise UsageError(
-                "task generate: no character was foretold, the input numbers them otherwise than the data's alphabet "
-                "does; use input=text with lowercase=false, and leave input.alphabet out"
-            )
         found = {"log_likelihood": float(-nats.sum() / targets.sum())}
         found["perplexity"] = float(np.exp(-found["log_likelihood"]))
         for form in FORMS:

@@ -15,7 +15,7 @@ def denoise_slices() -> Recipe:
         model=use("dncnn"),
         task=use("restore", flip=True),
         train=TrainConfig(
-            epochs=8,
+            epochs=6,
             batch_size=16,
             lr=2e-3,
             schedule="onecycle",

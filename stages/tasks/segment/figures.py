@@ -59,7 +59,7 @@ def _gallery(targets: Array, decided: Array, answers: Answers) -> Gallery:
         shown = zip(pictures, ("as it is", "truth", "answer", "mistakes"), strict=True)
         words = f"test sample {row}"
         html = "".join(img(pixels, f"{words}, {what}") for pixels, what in shown)
-        items.append(Item(f'<span class="slices">{html}</span>', (words, f"{shares[row]:.2%} of its places wrong")))
+        items.append(Item(f'<span class="slices">{html}</span>', (words, f"{shares[row]:.2%} wrong")))
     caption = (
         f"From the worst to the best of {len(targets):,} test samples: as it is, truth, answer, and in red where they "
         "differ. Of volumes, the slice with the most mistakes."

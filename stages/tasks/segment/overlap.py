@@ -31,16 +31,17 @@ def iou(counts: Array) -> Array:
 def figures(counts: Array, labels: tuple[str, ...], background: int) -> dict[str, float]:
     """Return the metrics; means are over the classes that are no background and there, or decided for.
 
-    Where there is no such class at all, nothing was missed and nothing made up: 1.
+    Dice of each of them is there too, unless there is one only, or very many. Where there is no such class at all, nothing was missed and nothing made up: 1.
     """
     overlap, union = dice(counts), iou(counts)
-    counted = [index for index in range(len(labels)) if index != background and not np.isnan(overlap[index])]
+    things = [index for index in range(len(labels)) if index != background]
+    counted = [index for index in things if not np.isnan(overlap[index])]
     found = {
         "dice": float(overlap[counted].mean()) if counted else 1.0,
         "iou": float(union[counted].mean()) if counted else 1.0,
         "pixel_accuracy": float(np.trace(counts) / max(1, counts.sum())),
     }
-    if len(labels) <= _NAMED:
+    if 1 < len(things) <= _NAMED:
         found |= {f"dice_{_word(labels[index]) or index}": float(overlap[index]) for index in counted}
     return found
 

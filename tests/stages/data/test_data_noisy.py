@@ -32,7 +32,7 @@ def test_digits_come_with_their_clean_pictures(generated_data) -> None:
 def test_slices_are_patches_of_one_brain_and_whole_ones_of_another(generated_data) -> None:
     data = noisy_slices(generated_data, patch=8, patches=12)
     assert data.train.inputs.shape == (12, 8, 8, 1)
-    assert data.test.inputs.shape[1:] == (58, 20, 1)
+    assert data.test.inputs.shape[1:] == (66, 28, 1)
     assert np.array_equal(data.train.targets[:, 1], data.train.inputs)
     with pytest.raises(DataError, match="patch=999"):
         noisy_slices(generated_data, patch=999)

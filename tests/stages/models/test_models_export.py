@@ -14,6 +14,7 @@ from tests.stages.models.cases import Case, case
 
 DEEP = (  # or like another one in what its graph is made of
     "alexnet",
+    "deeplabv3",
     "densenet121",
     "densenet_bc",
     "googlenet",

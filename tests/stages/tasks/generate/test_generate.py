@@ -8,6 +8,8 @@ import torch.nn.functional as F  # noqa: N812
 from deploy.errors import UsageError
 from deploy.quatrain import STOPS, encode
 from stages.dataset import TEXT, DataInfo
+from stages.deployed import deployed
+from stages.graph import Graph
 from stages.inputs.text import text
 from stages.models.causal_cnn import causal_cnn
 from stages.tasks.generate.task import PLACES, Generate, NextCharacter, generate
@@ -87,7 +89,7 @@ def test_poems_lose_their_title_and_nothing_else() -> None:
 def test_poems_are_well_formed_or_not() -> None:
     task: Generate = generate(INFO)
     verse = np.array([[*map(ord, LETTERS * 2), *[0] * 8], [*map(ord, (LETTERS * 3)[:28])]], np.int32)
-    outputs = {"nats": np.zeros((2, PLACES), np.float32), "verse": verse}
+    outputs = {"nats": np.ones((2, PLACES), np.float32), "verse": verse}
     assert task.metrics(outputs, TARGETS.numpy())["well_formed"] == 1
     for fault in (0, ord("，"), ord("龍"), ord("\x05")):  # too short, a mark, not of the alphabet, a form
         broken = verse.copy()
@@ -96,12 +98,10 @@ def test_poems_are_well_formed_or_not() -> None:
 
 
 def test_an_input_that_numbers_characters_otherwise_is_found_out() -> None:
-    pre = text(INFO, alphabet=LETTERS, lowercase=False)
-    net = causal_cnn(pre.preprocessed_shape, channels=8, layers=1)
-    task = generate(INFO)
-    nats = task.head_for(net)(net(pre(RAW))).detach().numpy()
-    with pytest.raises(UsageError, match="no character was foretold.*leave input.alphabet out"):
-        task.metrics({"nats": nats}, TARGETS.numpy())
+    pre = text(INFO, alphabet=LETTERS + INFO.alphabet, lowercase=False)
+    graph = Graph(pre, causal_cnn(pre.preprocessed_shape, channels=8, layers=1), generate(INFO))
+    with pytest.raises(UsageError, match=r"numbers characters otherwise.*leave input\.alphabet out"):
+        deployed(graph)
 
 
 def test_options_and_data_that_make_no_task_are_explained() -> None:

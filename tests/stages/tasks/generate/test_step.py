@@ -8,8 +8,8 @@ import torch
 
 from stages.deployed import Partial, deployed
 from stages.graph import Graph, build
-from stages.recipe import Recipe, use
 from stages.inputs.text import text
+from stages.recipe import Recipe, use
 from stages.tasks.generate.step import TEMPERATURES, by_token
 from stages.train.evaluate import outputs
 from stages.verify.material import Material
