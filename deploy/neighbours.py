@@ -47,12 +47,14 @@ class Neighbours:
     def load(cls, path: Path | str) -> Self:
         """Read what `pipeline embed --out` wrote: an .npz file with `vectors`, `names` and `model`."""
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                return cls(archive["vectors"], archive["names"].tolist(), str(archive["model"]))
+            with Path(path).open("rb") as file:
+                archive = np.load(file, allow_pickle=False)
+                arrays = {name: archive[name] for name in ("vectors", "names", "model")}
         except FileNotFoundError:
             raise NotFoundError(f"{path}: no such file; write it: pipeline embed REF FILES --out {path}") from None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: no file of vectors ({error}); write it anew: pipeline embed") from None
+        return cls(arrays["vectors"], arrays["names"].tolist(), str(arrays["model"]))
 
     def __len__(self) -> int:
         return len(self._unit)

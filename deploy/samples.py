@@ -117,9 +117,10 @@ def compare(samples: Sequence[Sample], answers: Sequence[Arrays], passport: Pass
 
     Whole numbers must be equal, except where a sample says that they are unsure. For real numbers, root mean square of
     (now - stored) over all samples must not exceed 2 * limit * noise of the passport: what is stored and what is
-    computed now may each be limit * noise from the truth. Against the float64 reference, rms of (now - reference) must not exceed limit * noise. Real rows and made inputs are
-    pooled apart, and where the made ones have more rounding noise of their own than the passport's, theirs counts: an
-    input that drives activations to their extremes is rounded more coarsely, and must not hide what real rows show.
+    computed now may each be limit * noise from the truth. Against the float64 reference, rms of (now - reference) must
+    not exceed limit * noise. Real rows and made inputs are pooled apart, and where the made ones have more rounding
+    noise of their own than the passport's, theirs counts: an input that drives activations to their extremes is
+    rounded more coarsely, and must not hide what real rows show.
     Where the expected value is not finite, nothing is asked.
     """
     stored = [sample.outputs for sample in samples]

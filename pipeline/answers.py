@@ -35,6 +35,11 @@ class Answers:
     targets: Array
     test_sha256: str
 
+    @property
+    def related(self) -> bool:
+        """Whether figures hold rows against each other, so that a row that is drawn twice would find itself."""
+        return bool(getattr(self.task, "rows_relate", False))
+
     def interval(self, metric: str) -> tuple[float, float]:
         """Return the 95 % bootstrap interval of one of the task's metrics."""
 

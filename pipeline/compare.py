@@ -123,7 +123,7 @@ def _metric(run: Run, name: str) -> str:
         return _NONE
     if name == "accuracy":
         low, high = wilson(value, run.trained.data.sizes.get("test", 0))
-    elif run.answers is not None and name == run.answers.task.primary:
+    elif run.answers is not None and name == run.answers.task.primary and not run.answers.related:
         low, high = run.answers.interval(name)
     else:
         return f"{value:.4f}"

@@ -8,6 +8,7 @@ from typing import Annotated
 Picture = Annotated[tuple[int, int, int], "pictures or patches, (channels, height, width)"]
 AnyPicture = Annotated[tuple[int, int | str, int | str], "pictures, (channels, height, width), sizes may be free"]
 Series = Annotated[tuple[int, int | str], "series, (channels, time), time may be free"]
+FixedSeries = Annotated[tuple[int, int], "series of one length, (channels, time): set input.length"]
 Volume = Annotated[tuple[int, int, int, int], "volumes, (channels, depth, height, width)"]
 AnyVolume = Annotated[
     tuple[int, int | str, int | str, int | str], "volumes, (channels, depth, height, width), sizes may be free"

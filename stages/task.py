@@ -29,6 +29,7 @@ class Task(Protocol):
     takes           form of the features that its head takes, see `stages.graph.Graph`; "vector"
     head_for(net)   in the place of `head(features)`, for heads that must know more of the net
     decides_by      name of the output in whose units margins are; the one with the most noise
+    rows_relate     True where metrics hold rows of a split against each other (neighbours); False
     names_targets   True where a decision is what targets are, so that accuracy can be told from it; False
     only_training()    the module from scores to what `loss` takes, with weights that nothing but the loss needs
     match           see `Matching`

@@ -26,6 +26,7 @@ def write_all(root: Path) -> None:
     _emoji(root / "emoji", generator)
     _brains(root / "volumes", generator)
     _nuclei(root / "medical2d", generator)
+    _textures(root / "medical2d", generator)
     _ratings(root / "recommender", generator)
     _faces(root / "faces", generator)
 
@@ -125,6 +126,16 @@ def _nuclei(folder: Path, generator: np.random.Generator) -> None:
         mask[(y - down) ** 2 + (x - right) ** 2 < 30] = number
     light = 20 + 100 * (mask > 0) + generator.normal(0, 8, mask.shape)
     np.savez(folder / "stardist_nuclei_2d3d.npz", img2d=light.clip(0, 300).astype(np.uint16), mask2d=mask)
+
+
+def _textures(folder: Path, generator: np.random.Generator) -> None:
+    """Waves across one photograph, another direction and length each, in noise."""
+    from PIL import Image
+
+    y, x = np.mgrid[:256, :256]
+    for name, waves in (("brick", x * 0.4), ("grass", (x + y) * 0.7), ("gravel", y * 0.9)):
+        light = 120 + 50 * np.sin(waves) + generator.normal(0, 6, waves.shape)
+        Image.fromarray(light.clip(0, 255).astype(np.uint8)).save(folder / f"{name}.png")
 
 
 def _ratings(folder: Path, generator: np.random.Generator) -> None:

@@ -56,9 +56,11 @@ class Boxes(Result):
             x1, y1, x2, y2 = round(box.x1), round(box.y1), round(box.x2) - 1, round(box.y2) - 1
             brush.rectangle((x1, y1, max(x1, x2), max(y1, y2)), outline=colour(box.index), width=line)
             words = f"{box.label} {box.score:.0%}"
-            around = brush.textbbox((x1, max(0, y1 - size - line)), words, font_size=size)
-            brush.rectangle(around, fill=colour(box.index))
-            brush.text(around[:2], words, fill="black", font_size=size)
+            _, _, width, height = brush.textbbox((0, 0), words, anchor="lt", font_size=size)
+            # Above the box and inside of the picture; in the box where there is no room above.
+            x, y = max(0, min(x1, image.width - int(width))), y1 - int(height) if y1 >= height else y1
+            brush.rectangle((x, y, x + width - 1, y + height - 1), fill=colour(box.index))
+            brush.text((x, y), words, fill="black", anchor="lt", font_size=size)
         return image
 
 

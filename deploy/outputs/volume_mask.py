@@ -51,8 +51,9 @@ class VolumeMask(Result):
         for axis in range(3):
             across = found.sum(axis=tuple(other for other in range(3) if other != axis))
             place = int(across.argmax()) if across.any() else len(across) // 2
-            plane = np.repeat(grey.take(place, axis)[:, :, None], 3, axis=2)
-            slices.append(veiled(plane, self.mask.take(place, axis), self.background, opaque=picture is None))
+            plane, mask = (np.take(volume, [place], axis).squeeze(axis) for volume in (grey, self.mask))
+            pixels = np.repeat(plane[:, :, None], 3, axis=2)
+            slices.append(veiled(pixels, mask, self.background, opaque=picture is None))
         return Image.fromarray(_side_by_side(slices))
 
     def to_file(self, like: object = None) -> bytes:

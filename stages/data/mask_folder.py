@@ -47,7 +47,7 @@ def mask_folder(
         for row in rows:
             picture = _picture(pairs[row][0], channels, masks[row].shape)
             cut.append(tiles(picture, masks[row], (tile, tile), (step, step)))
-            digest.update(hashlib.sha256(picture).digest() + hashlib.sha256(masks[row]).digest())
+            digest.update(f"{picture.shape}".encode() + picture.tobytes() + np.ascontiguousarray(masks[row]).tobytes())
         digest.update(b"|")
         parts.append(Split(*joined(cut)) if cut else _nothing(tile, channels))
     train, held, tested = parts
@@ -87,14 +87,12 @@ def _mask(file: Path) -> Array:
 
     try:
         with Image.open(file) as image:
-            if image.mode == "1":
-                image = image.convert("L")
-            if image.mode not in ("L", "P"):
+            if image.mode not in ("1", "L", "P"):
                 raise DataError(
                     f"{file}: a mask of mode {image.mode}, expected one value a pixel (grey of 8 bits, or a palette): "
                     "the number of its class"
                 )
-            return np.asarray(image)
+            return np.asarray(image.convert("L") if image.mode == "1" else image)
     except (OSError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{file}: not a picture that can be read ({' '.join(str(error).split())})") from None
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from deploy.errors import UsageError
-from stages.shapes import Picture, Series
+from stages.shapes import FixedSeries, Picture
 
 _HALVINGS = 2
 
@@ -25,7 +25,7 @@ def autoencoder(shape: Picture, *, width: int = 16, latent: int = 32, noise: flo
     return AutoEncoder(shape, width, latent, noise)
 
 
-def autoencoder1d(shape: Series, *, width: int = 16, latent: int = 8, noise: float = 0.0) -> "AutoEncoder":
+def autoencoder1d(shape: FixedSeries, *, width: int = 16, latent: int = 8, noise: float = 0.0) -> "AutoEncoder":
     """An auto-encoder for series of one length, as `autoencoder` is for pictures; set input.length."""
     return AutoEncoder(shape, width, latent, noise)
 
@@ -35,11 +35,9 @@ class AutoEncoder(nn.Module):
 
     gives = "reconstruction"
 
-    def __init__(self, shape: tuple[int | str, ...], width: int, latent: int, noise: float) -> None:
+    def __init__(self, shape: tuple[int, ...], width: int, latent: int, noise: float) -> None:
         super().__init__()
-        channels, *sides = (size if isinstance(size, int) else 0 for size in shape)
-        if not all(sides):
-            raise UsageError(f"auto-encoder: takes samples of one size, got {shape}; set the input's size or length")
+        channels, *sides = shape
         if min(width, latent) < 1 or noise < 0:
             raise UsageError(
                 f"auto-encoder: width={width}, latent={latent}, noise={noise:g}: expected 1 or more, noise 0"

@@ -55,5 +55,6 @@ class DeepLabV3(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return features of every pixel."""
-        y = self.classifier(self.backbone(x)["out"])  # (N, 256, H/16, W/16), with a residual net H/8
+        # (N, 256, H/16, W/16), with a residual net H/8
+        y = self.classifier(self.backbone(x)["out"])  # type: ignore[operator]
         return F.interpolate(self.reduce(y), size=x.shape[2:], mode="bilinear")

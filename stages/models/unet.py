@@ -45,7 +45,7 @@ class UNet(nn.Module):
             skipped.append(y)
             y = block(self.pool(y))
         y = self.dropout(y)
-        for grow, block, skip in zip(self.grow[::-1], self.up[::-1], reversed(skipped), strict=True):  # type: ignore[arg-type]
+        for grow, block, skip in zip(self.grow[::-1], self.up[::-1], reversed(skipped), strict=True):
             y = block(torch.cat([skip, grow(y)], dim=1))
         return cropped(y, x)
 

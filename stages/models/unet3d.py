@@ -33,9 +33,7 @@ class UNet3d(nn.Module):
         self.pool = nn.MaxPool3d(2)
         self.dropout = nn.Dropout3d(dropout)
         self.grow = nn.ModuleList(nn.ConvTranspose3d(coarse, coarse, 2, stride=2) for coarse in widths[1:])
-        self.up = nn.ModuleList(
-            _twice(fine + coarse, fine, fine) for fine, coarse in itertools.pairwise(widths)
-        )
+        self.up = nn.ModuleList(_twice(fine + coarse, fine, fine) for fine, coarse in itertools.pairwise(widths))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return features of every voxel."""
@@ -45,7 +43,7 @@ class UNet3d(nn.Module):
             skipped.append(y)
             y = block(self.pool(y))
         y = self.dropout(y)
-        for grow, block, skip in zip(self.grow[::-1], self.up[::-1], reversed(skipped), strict=True):  # type: ignore[arg-type]
+        for grow, block, skip in zip(self.grow[::-1], self.up[::-1], reversed(skipped), strict=True):
             y = block(torch.cat([skip, grow(y)], dim=1))
         return cropped(y, x)
 

@@ -48,11 +48,13 @@ def small_data(recipe: Recipe, root: Path) -> list[str]:
         "image_folder": [f"data.path={root / 'pictures'}"],
         "mnist": ["data.validation=0" if recipe.train.batch_size == 3 else "data.validation=50"],
         "noisy_digits": ["data.validation=50"],
+        "one_class_digits": ["data.validation=100"],
         "noisy_slices": ["data.patch=8", "data.patches=80"],
         "plate_characters": [f"data.fonts={fonts}", "data.characters=AB", "data.train_per_class=32"],
         "brain_lobes": ["data.train_per_lobe=20", "data.test_per_lobe=8"],
         "nuclei": ["data.tile=16", "data.stride=8"],
         "mni_tissue": ["data.size=8", "data.planes=6", "data.stride=4"],
+        "digit_canvases": ["data.train=64", "data.validation=8", "data.test=48"],
         "drawn_faces": ["data.train=64", "data.validation=8", "data.test=48"],
     }.get(recipe.data.name, [])
 

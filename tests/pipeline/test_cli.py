@@ -20,6 +20,18 @@ COMMANDS = cli.list_commands(CONTEXT)
 SURFACE = {
     "compare": ["RUN RUN...", "--html", "--runs", "--data-root"],
     "doctor": ["--json", "--runs", "--data-root"],
+    "embed": [
+        "[REF]",
+        "FILE|FOLDER...",
+        "--text",
+        "--out",
+        "--raw",
+        "--provider",
+        "--trusted-key",
+        "--force",
+        "--runs",
+        "--data-root",
+    ],
     "export": ["[REF]", "--set", "--force", "--runs", "--data-root"],
     "init": ["FOLDER_OF_IMAGES", "--out"],
     "list": ["KIND", "--runs"],

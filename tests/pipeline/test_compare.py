@@ -15,8 +15,10 @@ from stages.verify.statistics import mcnemar
 from tests.pipeline.conftest import Fakes, Invoke, Walked
 
 
-def answers(decided: Any, targets: Any, test_sha256: str = "same") -> Answers:
+def answers(decided: Any, targets: Any, test_sha256: str = "same", *, named: bool = True) -> Answers:
     class Task:
+        names_targets = named
+
         def decide(self, outputs: dict[str, Any]) -> Any:
             return outputs["decided"], None
 
@@ -38,10 +40,9 @@ def test_other_rows_are_not_paired() -> None:
         pair(answers([0], [0]), answers([0], [0], "other"))
 
 
-@pytest.mark.parametrize("decided", [[0.5, 1.0], [[0, 1], [1, 0]]])
-def test_answers_that_are_no_one_decision(decided: Any) -> None:
+def test_answers_that_do_not_name_targets() -> None:
     with pytest.raises(NoAnswersError, match="no one decision"):
-        answers(decided, [0, 1]).right()
+        answers([[0, 1], [1, 0]], [0, 1], named=False).right()
 
 
 @pytest.fixture

@@ -33,3 +33,16 @@ def test_a_bootstrap_of_accuracy_is_about_wilsons() -> None:
     low, high = bootstrap(accuracy, {"class_index": decided}, targets)
     assert (low, high) == pytest.approx(wilson(0.9, 2000), abs=0.004)
     assert bootstrap(accuracy, {"class_index": decided}, targets) == (low, high)
+
+
+def test_of_a_slow_metric_fewer_resamples_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def metric(outputs: Mapping[str, np.ndarray], targets: np.ndarray) -> float:
+        asked.append(len(targets))
+        return float(targets.mean())
+
+    monkeypatch.setattr("pipeline.intervals._SECONDS", 0.0)
+    low, high = bootstrap(metric, {}, np.arange(50.0))
+    assert len(asked) == 40
+    assert low < 24.5 < high

@@ -10,7 +10,6 @@ import numpy as np
 
 from stages.data.read.boxes import NOTHING
 from stages.dataset import Array
-from stages.errors import TrainingError
 
 
 @dataclass(frozen=True)
@@ -50,10 +49,7 @@ class Ratings:
 def average_precision(
     outputs: Mapping[str, Array], targets: Array, labels: tuple[str, ...], *, relative: bool
 ) -> Ratings:
-    """Rate the boxes of `stages.tasks.detect.task.Detect` by targets (N, 1 + M, 5) of `stages.data.read.boxes`.
-
-    Raises `TrainingError` where pycocotools is not installed.
-    """
+    """Rate the boxes of `stages.tasks.detect.task.Detect` by targets (N, 1 + M, 5) of `stages.data.read.boxes`."""
     true, classes = targets[:, 1:, :4], targets[:, 1:, 4].astype(np.int64)
     if relative:
         true = true / np.tile(targets[:, :1, 2:4], 2)
@@ -96,13 +92,9 @@ def _rated(
     true: list[dict[str, Any]], found: list[dict[str, Any]], rows: int, labels: tuple[str, ...], most: int
 ) -> Any:
     """Return COCOeval after its work, over things of all sizes."""
-    try:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-    except ImportError:
-        raise TrainingError(
-            "mean average precision needs pycocotools, which is not installed; pip install 'onnxway[detection]'"
-        ) from None
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
     tables = {
         "images": [{"id": row} for row in range(rows)],
         "categories": [{"id": number, "name": label} for number, label in enumerate(labels)],

@@ -1,5 +1,6 @@
 """Detection: boxes decoded and suppressed inside the graph, quality focal and overlap loss, mean average precision."""
 
+import importlib.util
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -38,6 +39,10 @@ def detect(
         raise UsageError(
             f"task options 'max_detections' and 'candidates' are {max_detections} and {candidates}, expected 1 or "
             "more, and no more detections than candidates"
+        )
+    if importlib.util.find_spec("pycocotools") is None:
+        raise UsageError(
+            "task detect: pycocotools, which counts precision, is not installed; pip install 'onnxway[detection]'"
         )
     if not info.labels:
         raise UsageError(f"task detect: data {info.name!r} has no labels, expected one or more; use another source")

@@ -63,6 +63,7 @@ def take(trained: TrainResult, recipe: Recipe, dataset: Dataset, out: Path) -> T
         metrics=evaluate(graph, dataset.test, torch.device("cpu")),
         parameters=sum(parameter.numel() for parameter in graph.net.parameters()),
     )
+    out.mkdir(parents=True, exist_ok=True)
     files.write_bytes(out / "weights.safetensors", kept)
     return result.save(made)
 

@@ -91,6 +91,7 @@ class Embed:
     trained_by: str
 
     primary = "recall_at_1"
+    rows_relate = True
 
     @property
     def output(self) -> Signature:

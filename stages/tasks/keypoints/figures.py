@@ -43,7 +43,7 @@ def _gallery(title: str, caption: str, rows: Array, away: Array, answers: Answer
         error, sure = np.nanmean(away[row]), answers.outputs["confidence"][row].mean()
         picture = overlay(answers.dataset.test.inputs[row], answers.dataset.test.targets[row], *_answer(answers, row))
         words = (f"error {error:.1%} of the size", f"confidence {sure:.0%}")
-        items.append(Item(img(picture, f"test sample {row}: {words[0]}"), words))
+        items.append(Item(_large(picture, f"test sample {row}: {words[0]}"), words))
     return Gallery(title, caption, tuple(items))
 
 
@@ -56,12 +56,16 @@ def _seen_in_nothing(rows: Array, away: Array, answers: Answers) -> Iterator[Gal
     for row in rows[np.argsort(-found, kind="stable")][:_SHOWN]:
         picture = overlay(answers.dataset.test.inputs[row], answers.dataset.test.targets[row], *_answer(answers, row))
         sure, count = answers.outputs["confidence"][row].max(), answers.outputs["found"][row].sum()
-        items.append(Item(img(picture, f"test sample {row}"), (f"{count} found", f"confidence {sure:.0%} at most")))
+        items.append(Item(_large(picture, f"test sample {row}"), (f"{count} found", f"confidence {sure:.0%} at most")))
     caption = (
         f"Of {len(rows)} pictures in which no point is known, in {np.count_nonzero(found)} some were found; these are "
         "those with the most."
     )
     yield Gallery("Pictures without a known point", caption, tuple(items))
+
+
+def _large(picture: Array, words: str) -> str:
+    return f'<span class="large">{img(picture, words)}</span>'
 
 
 def _answer(answers: Answers, row: int) -> tuple[Array, Array]:

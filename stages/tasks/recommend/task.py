@@ -96,7 +96,7 @@ class Recommend:
         """Return hit rate and NDCG at k, in [0, 1]: among all items not taken yet, and among the sample in `targets`.
 
         of_sample     the item taken against the 99 (or fewer) others of its row, ranked by their scores
-        popularity    what ranking the same samples by the number of times taken gives
+        by_popularity    the same, ranked by the number of times that items were taken
         coverage      share of all items that are in some list
         """
         if targets.ndim == 1:  # of rows to train on: no sample was drawn
@@ -108,7 +108,7 @@ class Recommend:
         return (
             summary(listed(outputs["items"], right), k, f"at_{k}")
             | summary(ranks(outputs["all_scores"], targets), k, f"at_{k}_of_sample")
-            | summary(ranks(popular, targets), k, f"at_{k}_of_sample_by_popularity")
+            | {f"hr_at_{k}_of_sample_by_popularity": float((ranks(popular, targets) < k).mean())}
             | {"coverage": len(shown) / len(self.ids)}
         )
 

@@ -75,7 +75,8 @@ def drawings(sample: Array, truth: Array, answer: Array) -> tuple[Array, Array, 
     wrong = (truth != answer) & (truth != UNKNOWN)
     mistakes = np.where(wrong[:, :, None], _MISTAKE, pixels // 2).astype(np.uint8)
     marked = np.where(truth == UNKNOWN, _PLAIN, truth)
-    return pixels, *(veiled(pixels, mask, _PLAIN, opaque=False) for mask in (marked, answer)), mistakes
+    true, found = (veiled(pixels, mask, _PLAIN, opaque=False) for mask in (marked, answer))
+    return pixels, true, found, mistakes
 
 
 def _slice(sample: Array, truth: Array, answer: Array) -> tuple[Array, Array, Array]:

@@ -31,7 +31,8 @@ def iou(counts: Array) -> Array:
 def figures(counts: Array, labels: tuple[str, ...], background: int) -> dict[str, float]:
     """Return the metrics; means are over the classes that are no background and there, or decided for.
 
-    Dice of each of them is there too, unless there is one only, or very many. Where there is no such class at all, nothing was missed and nothing made up: 1.
+    Where there is no such class at all, nothing was missed and nothing made up: 1. Dice of each of them is there too,
+    unless there is one only, or very many.
     """
     overlap, union = dice(counts), iou(counts)
     things = [index for index in range(len(labels)) if index != background]

@@ -15,6 +15,7 @@ from stages.recipe import use
 SHAPES: dict[Any, list[tuple[int | str, ...]]] = {
     shapes.Picture: [(1, 28, 28), (3, 32, 24)],
     shapes.Series: [(1, "time"), (3, 50)],
+    shapes.FixedSeries: [(1, 23), (3, 50)],
     shapes.Volume: [(1, 9, 12, 10), (2, 8, 8, 8)],
     shapes.AnyPicture: [(1, "height", "width"), (3, 20, 33)],
     shapes.AnyVolume: [(1, "depth", "height", "width"), (2, 5, 8, 9)],

@@ -88,3 +88,12 @@ def test_a_spectral_patch_in_false_colour() -> None:
 
 def test_a_kind_without_a_picture_is_told() -> None:
     assert "2 x 3, 0 to 5" in drawer("unheard_of")(np.arange(6).reshape(2, 3), "x")
+
+
+def test_a_history() -> None:
+    draw = drawer("history")
+    assert draw(np.array([7, 0, 318, 296], np.int32), "a user") == (
+        '<span class="text" title="a user">user 7: 318, 296</span>'
+    )
+    assert "nobody known: nothing<" in draw(np.zeros(3, np.int32), "nobody")
+    assert "user 7: 2 more, 3, 4, " in draw(np.array([7, *range(1, 13)], np.int32), "a user")

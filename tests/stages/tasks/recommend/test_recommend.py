@@ -120,7 +120,6 @@ def test_figures_are_those_of_the_lists() -> None:
     assert figures["ndcg_at_2"] == pytest.approx(0.5 / math.log2(3))
     assert figures["hr_at_2_of_sample"] == 0.5  # ranks 1 and 2
     assert figures["hr_at_2_of_sample_by_popularity"] == 0.5  # counts 4 of (4, 0, 1): rank 0; 1 of (1, 9, 4): rank 2
-    assert figures["ndcg_at_2_of_sample_by_popularity"] == 0.5
     assert figures["coverage"] == 3 / 4
     assert task().primary in figures
     assert task().metrics(outputs, targets[:, 0])["hr_at_2"] == 0.5
