@@ -19,7 +19,7 @@ from deploy.quatrain import FORMS, STOPS, is_verse
 from deploy.schema import closest
 from deploy.turns import Talk, together
 
-TEMPERATURE, TOP_K = 0.8, 0
+TEMPERATURE, TOP_K = 0.6, 0
 """Of wishes that name none."""
 
 _LARGEST = 2**53 - 1  # whole number that all readers of JSON hold exactly

@@ -10,7 +10,7 @@ from deploy.arrays import Array
 from deploy.bundle import Signature
 from deploy.outputs.kind import OutputKind, Result
 from deploy.outputs.pictures import PNG, data_url, ground, png
-from deploy.outputs.veil import counted, palette, veiled
+from deploy.outputs.veil import counted, enlarged, palette, veiled
 from deploy.outputs.volume_mask import NIFTI, VolumeMask
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Mask(Result):
     """Which class each pixel belongs to.
 
     mask             uint8 (height, width), indices into `labels`, in pixels of the picture as it came
-    probabilities    float32 (classes, height, width)
+    probabilities    float32 (classes, height, width), in the size that the network sees, as a rule the picture's
     background       the class that is not drawn; -1: there is none
     """
 
@@ -66,7 +66,8 @@ class Mask(Result):
 class MaskOutput(OutputKind):
     """Reads `probabilities` float32 (N, classes, height, width) and `class_index` uint8 (N, height, width).
 
-    Of volumes there is a depth before the height. The signature's option `background` is the class that is not drawn.
+    Of volumes there is a depth before the height. Where the network sees all pictures in one size, masks are brought to
+    that of the picture. The signature's option `background` is the class that is not drawn.
     """
 
     def __init__(self, signature: Signature) -> None:
@@ -78,7 +79,8 @@ class MaskOutput(OutputKind):
     def read(self, arrays: Mapping[str, Array], inputs: Mapping[str, Array]) -> list[Mask | VolumeMask]:
         """Return one `Mask` for each picture, or one `VolumeMask` for each volume."""
         # Copies: what results hold must not change when the session reuses its buffers, nor when a caller writes.
-        masks, probabilities = arrays["class_index"].copy(), arrays["probabilities"].copy()
+        sides = inputs[next(iter(inputs))].shape[1 : arrays["class_index"].ndim] if inputs else ()
+        masks, probabilities = enlarged(arrays["class_index"], sides), arrays["probabilities"].copy()
         masks.flags.writeable = probabilities.flags.writeable = False
         rows = zip(masks, probabilities, strict=True)
         return [self.result(mask, row, self.signature.labels, self.background) for mask, row in rows]

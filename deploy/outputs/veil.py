@@ -14,6 +14,15 @@ def counted(mask: Array, labels: tuple[str, ...]) -> dict[str, int]:
     return dict(zip(labels, counts, strict=True))
 
 
+def enlarged(masks: Array, sides: tuple[int, ...]) -> Array:
+    """Return a copy of masks (N, ...) with these sides, each place taking the class of the nearest one."""
+    for axis, side in enumerate(sides, start=1):
+        have = masks.shape[axis]
+        if have != side:
+            masks = masks.take((np.arange(side) * 2 + 1) * have // (2 * side), axis=axis)
+    return masks.copy()
+
+
 def _colours(classes: int, background: int) -> Array:
     """Return uint8 (classes, 3); the background is black."""
     colours = [(0, 0, 0) if index == background else colour(index) for index in range(classes)]

@@ -25,7 +25,7 @@ class VolumeMask(Result):
     """Which class each voxel belongs to.
 
     mask             uint8 (depth, height, width), indices into `labels`, in voxels of the volume as it came
-    probabilities    float32 (classes, depth, height, width)
+    probabilities    float32 (classes, depth, height, width), in the size that the network sees, as a rule the volume's
     background       the class that is not drawn; -1: there is none
     """
 

@@ -39,11 +39,11 @@ def command(
     runs: Path,
     data_root: Path,
 ) -> None:
-    """Turn files into vectors, by an embedding or by the features of any trained run.
+    """Turn files into vectors, by any trained run.
 
     REF is a bundle, a run folder, runs:/<id>, models:/<name>@<alias> or models:/<name>/<version>; by default the latest
-    run. Of a run that was trained for something else, the network without its head becomes a run of its own,
-    <recipe>_features, which is exported, verified and packaged; without files, that is all, and its folder is printed.
+    run. One that was trained as an embedding answers by itself. Of any other, the network without its head becomes a run
+    of its own, <recipe>_features: exported, verified and packaged. Without files that is all, and its folder is printed.
 
     With files (or folders of files, or texts) their vectors are written to --out: `vectors`, `names` and `model`. One
     that cannot be read is said on stderr, and the exit code is 1. `deploy.neighbours.Neighbours.load` searches in them.

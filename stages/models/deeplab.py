@@ -21,7 +21,7 @@ def deeplab(
     """
     if not rates or min(rates) < 1:
         raise UsageError(f"deeplab: rates are {rates}, expected dilations of 1 or more; set model.rates")
-    return DeepLab(shape[0], width, rates, dropout)
+    return DeepLab(shape, width, rates, dropout)
 
 
 class DeepLab(nn.Module):
@@ -29,10 +29,11 @@ class DeepLab(nn.Module):
 
     gives = "map"
 
-    def __init__(self, channels: int, width: int, rates: tuple[int, ...], dropout: float) -> None:
+    def __init__(self, shape: AnyPicture, width: int, rates: tuple[int, ...], dropout: float) -> None:
         super().__init__()
+        self.shape = shape
         self.out_features = 2 * width
-        self.stem = nn.Sequential(_convolution(channels, width), Residual(width, 2 * width, stride=2))  # H/2
+        self.stem = nn.Sequential(_convolution(shape[0], width), Residual(width, 2 * width, stride=2))  # H/2
         self.encoder = nn.Sequential(
             Residual(2 * width, 4 * width, stride=2),  # (N, 4 width, H/4, W/4), as all that follow
             Residual(4 * width, 4 * width, dilation=2),

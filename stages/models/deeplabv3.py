@@ -34,7 +34,7 @@ def deeplabv3(
     batches of two or more, since one value a channel has no variance.
     """
     make, stem = _NETS[backbone]
-    net = DeepLabV3(make(weights=None, weights_backbone=None), width)
+    net = DeepLabV3(shape, make(weights=None, weights_backbone=None), width)
     fit_stem(net, stem, shape[0])
     apart = ("classifier.4.", "aux_classifier.", "reduce.")
     pretrained.load(net, weights, ("coco", _WEIGHTS[backbone].url), stem=stem, apart=apart)
@@ -46,8 +46,9 @@ class DeepLabV3(nn.Module):
 
     gives = "map"
 
-    def __init__(self, net: nn.Module, width: int) -> None:
+    def __init__(self, shape: AnyPicture, net: nn.Module, width: int) -> None:
         super().__init__()
+        self.shape = shape
         self.out_features = width
         self.backbone = net.backbone
         self.classifier = nn.Sequential(*list(net.classifier)[:-1])  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ def fpn_fusion(shape: AnyPicture, *, width: int = 16, levels: int = 4, dropout: 
     On the way down features are `width`, twice as many at each coarser scale; on the way up 2 `width` everywhere. How
     much each feature counts is weighed by what the whole picture holds (squeeze and excitation).
     """
-    return FpnFusion(shape[0], width, levels, dropout)
+    return FpnFusion(shape, width, levels, dropout)
 
 
 class FpnFusion(nn.Module):
@@ -26,14 +26,15 @@ class FpnFusion(nn.Module):
 
     gives = "map"
 
-    def __init__(self, channels: int, width: int, levels: int, dropout: float) -> None:
+    def __init__(self, shape: AnyPicture, width: int, levels: int, dropout: float) -> None:
         super().__init__()
+        self.shape = shape
         self.out_features = fused = 2 * width
         self.multiple = 2 ** (levels - 1)
         widths = [width * 2**level for level in range(levels)]
         self.down = nn.ModuleList(  # level k: (N, 2^k width, H/2^k, W/2^k)
             Scale(inner, outer, stride=1 if level == 0 else 2)
-            for level, (inner, outer) in enumerate(zip([channels, *widths], widths, strict=False))
+            for level, (inner, outer) in enumerate(zip([shape[0], *widths], widths, strict=False))
         )
         self.lateral = nn.ModuleList(nn.Conv2d(inner, fused, 1) for inner in widths)
         self.smooth = nn.ModuleList(

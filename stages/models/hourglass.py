@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
+from deploy.errors import UsageError
 from stages.shapes import AnyPicture, Picture
 
 
@@ -32,6 +33,8 @@ def funnel(
     Where things are is kept, as in Toshev and Szegedy, "DeepPose" (2014), which a mean over the last map would lose.
     The second map and all after it have 2 `width` channels, and `blocks` residual blocks each.
     """
+    if depth < 2:
+        raise UsageError(f"funnel: depth is {depth}, expected 2 or more; set model.depth")
     return Funnel(shape, width, depth, blocks, features, dropout)
 
 

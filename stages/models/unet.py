@@ -14,7 +14,7 @@ def unet(shape: AnyPicture, *, width: int = 16, levels: int = 4, dropout: float 
 
     As in figure 1, except that convolutions keep the size and are normalised by batch. `dropout` is at the coarsest.
     """
-    return UNet(shape[0], width, levels, dropout)
+    return UNet(shape, width, levels, dropout)
 
 
 class UNet(nn.Module):
@@ -22,13 +22,14 @@ class UNet(nn.Module):
 
     gives = "map"
 
-    def __init__(self, channels: int, width: int, levels: int, dropout: float) -> None:
+    def __init__(self, shape: AnyPicture, width: int, levels: int, dropout: float) -> None:
         super().__init__()
+        self.shape = shape
         self.out_features = width
         self.multiple = 2 ** (levels - 1)
         widths = [width * 2**level for level in range(levels)]
         self.down = nn.ModuleList(  # level k: (N, 2^k width, H/2^k, W/2^k)
-            _twice(inner, outer) for inner, outer in zip([channels, *widths], widths, strict=False)
+            _twice(inner, outer) for inner, outer in zip([shape[0], *widths], widths, strict=False)
         )
         self.pool = nn.MaxPool2d(2)
         self.dropout = nn.Dropout2d(dropout)

@@ -14,7 +14,7 @@ def unet3d(shape: AnyVolume, *, width: int = 8, levels: int = 3, dropout: float 
 
     As in the paper the number doubles before a pool, not after it. `dropout` is at the coarsest level.
     """
-    return UNet3d(shape[0], width, levels, dropout)
+    return UNet3d(shape, width, levels, dropout)
 
 
 class UNet3d(nn.Module):
@@ -22,13 +22,14 @@ class UNet3d(nn.Module):
 
     gives = "map"
 
-    def __init__(self, channels: int, width: int, levels: int, dropout: float) -> None:
+    def __init__(self, shape: AnyVolume, width: int, levels: int, dropout: float) -> None:
         super().__init__()
+        self.shape = shape
         self.out_features = 2 * width
         self.multiple = 2 ** (levels - 1)
         widths = [2 * width * 2**level for level in range(levels)]
         self.down = nn.ModuleList(  # level k: (N, 2^(k + 1) width, D/2^k, H/2^k, W/2^k)
-            _twice(inner, outer // 2, outer) for inner, outer in zip([channels, *widths], widths, strict=False)
+            _twice(inner, outer // 2, outer) for inner, outer in zip([shape[0], *widths], widths, strict=False)
         )
         self.pool = nn.MaxPool3d(2)
         self.dropout = nn.Dropout3d(dropout)

@@ -267,7 +267,7 @@ class Training:
             metrics=metrics,
             history=tuple(self.history),
             best_epoch=self.best_epoch,
-            parameters=sum(p.numel() for part in (chosen.net, chosen.head) for p in part.parameters()),
+            parameters=sum(p.numel() for p in torch.nn.ModuleList([chosen.net, chosen.head]).parameters()),
             seconds=self.seconds,
             device=str(self.place),
             environment=environment(),

@@ -44,7 +44,8 @@ class Head(nn.Module):
         """Return logits and boxes at every place."""
         picture, *maps = pyramid
         exact = self.where[0].weight.dtype  # boxes need all bits, also where maps are computed in fewer
-        sizes = (torch.scalar_tensor(side, dtype=exact, device=picture.device) for side in picture.shape[2:])
+        # Sizes are known on the CPU, where CUDA would have to fetch them from: counted, they are on the device at once.
+        sizes = (torch.ones(side, dtype=exact, device=picture.device).sum() for side in picture.shape[2:])
         frame = torch.stack(tuple(sizes)).flip(0)
         logits = torch.cat([self.what(features).flatten(2) for features in maps], dim=2).mT
         raw = torch.cat([self.where(features).flatten(2) for features in maps], dim=2).mT.to(exact)  # (N, P, 4)

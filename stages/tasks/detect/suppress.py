@@ -42,11 +42,13 @@ class Suppress(nn.Module):
         """Return the list of each picture."""
         logits, boxes, _, frame = seen
         classes = logits.shape[2]
-        scores = F.pad(logits.sigmoid().flatten(1), (0, self.candidates))  # a tiny picture has fewer places than that
+        # A tiny picture has fewer than so many: what is added has the score 0, and boxes of no size.
+        scores = F.pad(logits.sigmoid().flatten(1), (0, self.candidates))
+        boxes = F.pad(boxes, (0, 0, 0, self.candidates))
         scores, chosen = scores.topk(self.candidates, dim=1)
-        places = (chosen // classes).clamp(max=boxes.shape[1] - 1)
-        labels = chosen % classes
-        rows = torch.arange(boxes.shape[0], device=boxes.device)[:, None]
+        places, labels = chosen // classes, chosen % classes
+        # Counted, rows are on the device at once; CUDA would fetch a range from the CPU, where sizes are known.
+        rows = torch.ones_like(places[:, :1]).cumsum(0) - 1
         boxes = boxes[rows, places]
         kept = scores * self._kept(boxes, labels, scores > self.score_threshold)
         scores, order = kept.topk(self.max_detections, dim=1)

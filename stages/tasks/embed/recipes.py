@@ -20,7 +20,7 @@ def embedding_digits() -> Recipe:
         model=use("lenet5", activation="tanh"),
         task=use("embed", turned=True, rotate_deg=12.0, translate=0.08, scale=0.1),
         train=TrainConfig(
-            epochs=8,
+            epochs=2,
             batch_size=128,
             lr=3e-3,
             weight_decay=0.01,

@@ -12,8 +12,8 @@ def nearest(vectors: Array, count: int) -> tuple[Array, Array]:
 
     vectors    of any length (N, size); one of length 0 has the cosine 0 with all
 
-    A row of the very same values is no other one: it says nothing about the network (a bootstrap draws rows twice, a
-    network that answers always the same would look perfect). Where others are too few, the row is -1, the cosine -inf.
+    A row of the very same values is no other one: a sample that is there twice tells nothing, and a network that always
+    answers the same would look perfect. Where others are too few, the row is -1, the cosine -inf.
     """
     identity = np.unique(vectors, axis=0, return_inverse=True)[1].reshape(-1)
     units = unit(vectors)[0]

@@ -17,7 +17,8 @@ class Unit(nn.Module):
         """Return x / |x|."""
         largest = x.abs().amax(dim=1, keepdim=True).clamp_min(_LEAST).detach()  # cancels, so it needs no gradient
         scaled = x / largest
-        return scaled / torch.linalg.vector_norm(scaled, dim=1, keepdim=True).clamp_min(1)
+        lengths: torch.Tensor = torch.linalg.vector_norm(scaled, dim=1, keepdim=True)
+        return scaled / lengths.clamp_min(1)
 
 
 class Spread(nn.BatchNorm1d):

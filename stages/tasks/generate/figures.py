@@ -19,7 +19,7 @@ def figures(answers: Answers) -> Iterator[Part]:
     """Yield perplexity by the place in the poem, and poems made for titles of test poems at several temperatures."""
     targets = answers.dataset.test.targets
     nats = answers.outputs["nats"].astype(np.float64)
-    caption = "Of how many characters the next one is as hard to tell; lines begin at the vertical rules."
+    caption = "The next character is as hard to tell as one of so many alike; between the rules are lines."
     yield Figure("Perplexity by place", caption, _by_place(nats, targets))
     yield from (_poems(answers, float(value)) for value in np.unique(answers.outputs["temperature"]))
 

@@ -77,10 +77,9 @@ class Recommend:
         self, raw: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return histories (N, 1 + L + 1) with the item that came next at their end, some of them nobody's."""
-        if self._ids.device != raw.device:
-            self._ids, self._proposal = self._ids.to(raw.device), self._proposal.to(raw.device)
+        ids, _ = self._on(raw.device)
         known = torch.rand(len(raw), 1, generator=generator, device=raw.device) >= self.forget
-        return torch.cat([raw[:, :1] * known, raw[:, 1:], self._ids[targets][:, None]], dim=1), targets
+        return torch.cat([raw[:, :1] * known, raw[:, 1:], ids[targets][:, None]], dim=1), targets
 
     def loss(self, scores: Scores, targets: torch.Tensor) -> torch.Tensor:
         """Return the mean cross-entropy in nats of each row's item among those of the whole batch (N, N).
@@ -90,14 +89,21 @@ class Recommend:
         for a constant, and need no negatives drawn besides. An item that several rows have stands there as often: were
         it left out where it is right, common ones would be thought too probable.
         """
-        return F.cross_entropy(scores[0] - self._proposal[targets], torch.arange(len(targets), device=targets.device))
+        _, proposal = self._on(targets.device)
+        return F.cross_entropy(scores[0] - proposal[targets], torch.arange(len(targets), device=targets.device))
+
+    def _on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return ids, and the logarithms of how often items are drawn, on a device; both stay there."""
+        if self._ids.device != device:
+            self._ids, self._proposal = self._ids.to(device), self._proposal.to(device)
+        return self._ids, self._proposal
 
     def metrics(self, outputs: Mapping[str, Array], targets: Array) -> dict[str, float]:
         """Return hit rate and NDCG at k, in [0, 1]: among all items not taken yet, and among the sample in `targets`.
 
-        of_sample     the item taken against the 99 (or fewer) others of its row, ranked by their scores
+        of_sample        the item taken against the 99 (or fewer) others of its row, ranked by their scores
         by_popularity    the same, ranked by the number of times that items were taken
-        coverage      share of all items that are in some list
+        coverage         share of all items that are in some list
         """
         if targets.ndim == 1:  # of rows to train on: no sample was drawn
             targets = targets[:, None]

@@ -27,7 +27,7 @@ def segment(
     brightness: float = 0.0,
     contrast: float = 0.0,
 ) -> "Segment":
-    """One of the labels for every pixel or voxel, with probabilities; the input must leave the size (input.height=0).
+    """One of the labels for every pixel or voxel, with probabilities; best with an input that leaves the size at 0 x 0.
 
     dice              weight of the soft Dice loss beside cross-entropy; 0: cross-entropy alone
     class_weights     weight of each class in the cross-entropy, 1 for all where none are given
@@ -78,16 +78,24 @@ class Segment:
     decides_by = "probabilities"
 
     def __post_init__(self) -> None:
+        self.output = self._signature(self.axes)
+
+    def _signature(self, sides: tuple[int | str, ...]) -> Signature:
         classes = len(self.labels)
-        self.output = Signature(
+        return Signature(
             "mask",
             (
-                TensorSpec("probabilities", "float32", ("batch", classes, *self.axes), (0.0, 1.0), "probability"),
-                TensorSpec("class_index", "uint8", ("batch", *self.axes), (0.0, classes - 1.0), "index into labels"),
+                TensorSpec("probabilities", "float32", ("batch", classes, *sides), (0.0, 1.0), "probability"),
+                TensorSpec("class_index", "uint8", ("batch", *sides), (0.0, classes - 1.0), "index into labels"),
             ),
             self.labels,
             {"background": self.background},
         )
+
+    def head_for(self, net: nn.Module) -> nn.Module:
+        """Return the last convolution; masks are as large as the net's input, so a fixed size is one of the outputs."""
+        self.output = self._signature(tuple(getattr(net, "shape", ("", *self.axes))[1:]))
+        return self.head(int(net.out_features))  # type: ignore[arg-type]
 
     def head(self, features: int) -> nn.Module:
         """Return the last convolution, 1x1 or 1x1x1."""
@@ -111,8 +119,8 @@ class Segment:
         """
         if scores.shape[2:] != targets.shape[1:]:
             raise UsageError(
-                f"task segment: scores are {tuple(scores.shape[2:])}, masks {tuple(targets.shape[1:])}; leave the size "
-                "of the input: set input.height=0 and input.width=0 (volumes: input.depth=0 too)"
+                f"task segment: scores are {tuple(scores.shape[2:])}, masks {tuple(targets.shape[1:])}; let the input "
+                "leave the size: set input.height=0 and input.width=0 (volumes: input.depth=0 too)"
             )
         classes = scores.shape[1]
         # As rows: torch's loss for maps adds up in no fixed order on CUDA.

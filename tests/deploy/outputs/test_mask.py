@@ -17,6 +17,7 @@ from deploy.bundle import Signature, TensorSpec
 from deploy.errors import InputError, UnsupportedError
 from deploy.outputs import output_kind
 from deploy.outputs.mask import Mask
+from deploy.outputs.veil import enlarged
 from deploy.outputs.volume_mask import VolumeMask
 
 LABELS = ("background", "cell", "wall")
@@ -177,3 +178,27 @@ def test_without_nibabel_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPa
 def test_a_result_is_shown_without_its_arrays() -> None:
     assert repr(read(MASK)) == f"Mask(labels={LABELS!r}, background=0)"
     assert dataclasses.is_dataclass(Mask)
+
+
+def test_masks_of_a_fixed_size_are_brought_to_that_of_the_picture() -> None:
+    small = np.array([[[0, 1], [2, 0]]], np.uint8)
+    outputs = {"probabilities": np.zeros((1, 3, 2, 2), np.float32), "class_index": small}
+    picture = np.zeros((1, 4, 6, 1), np.uint8)
+    result = kind().read(outputs, {"image": picture})[0]
+    assert result.mask.tolist() == [[0, 0, 0, 1, 1, 1]] * 2 + [[2, 2, 2, 0, 0, 0]] * 2
+    assert result.draw(picture[0]).size == (6, 4)
+    assert result.probabilities.shape == (3, 2, 2)
+    one = kind().read(outputs, {"image": picture[:, :1, :1]})[0]
+    assert one.mask.tolist() == [[0]]
+    volume = np.zeros((1, 2, 2, 2), np.uint8)
+    outputs = {"probabilities": np.zeros((1, 3, 2, 2, 2), np.float32), "class_index": volume}
+    assert kind(("depth", "height", "width")).read(outputs, {"v": np.zeros((1, 3, 4, 5, 2))})[0].mask.shape == (3, 4, 5)
+
+
+@given(st.integers(1, 9), st.integers(1, 30))
+def test_the_nearest_place_is_taken(before: int, after: int) -> None:
+    line = np.arange(before, dtype=np.uint8)[None, None]
+    found = enlarged(line, (1, after))[0, 0].astype(int)
+    away = np.abs((found + 0.5) / before - (np.arange(after) + 0.5) / after)
+    assert away.max() <= 0.5 / before + 1e-12
+    assert np.array_equal(enlarged(line, (1, 3 * before))[0, 0], line[0, 0].repeat(3))

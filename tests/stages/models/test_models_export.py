@@ -17,6 +17,7 @@ DEEP = (  # or like another one in what its graph is made of
     "deeplabv3",
     "densenet121",
     "densenet_bc",
+    "fpn_fusion",
     "googlenet",
     "gru",
     "lstm",
@@ -29,6 +30,7 @@ DEEP = (  # or like another one in what its graph is made of
     "resnet34",
     "resnet50",
     "timm",
+    "unet",
     "vgg",
 )
 QUICK = [name for name in discover.found("models") if name not in DEEP]

@@ -31,7 +31,7 @@ def test_features_as_they_are_need_their_own_size_and_may_keep_their_length() ->
     assert torch.equal(embed(INFO, size=6, project=False, unit=False).head(6)(features), features)
     unit = embed(INFO, size=6, project=False).head(6)(features)
     assert torch.allclose(unit, features / features.norm(dim=1, keepdim=True))
-    with pytest.raises(UsageError, match="set task.size=6"):
+    with pytest.raises(UsageError, match=r"set task\.size=6"):
         embed(INFO, size=5, project=False).head(6)
 
 

@@ -26,6 +26,6 @@ def test_what_is_not_square_is_refused() -> None:
     for shape in ((2, "length"), (4, 5, 1)):
         with pytest.raises(UsageError, match=r"set task\.turned=false"):
             embed(DataInfo("x", shape, ("a", "b"), "0" * 64, "generated"), turned=True)
+    raw, targets = torch.zeros(2, 4, 5, 1), torch.zeros(2, dtype=torch.long)
     with pytest.raises(UsageError, match="5 x 4 px"):
-        raw, targets = torch.zeros(2, 4, 5, 1), torch.zeros(2, dtype=torch.long)
         embed(INFO, turned=True).augment(raw, targets, torch.Generator())

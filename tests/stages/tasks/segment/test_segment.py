@@ -152,6 +152,20 @@ def test_one_class_is_not_enough() -> None:
         task(DataInfo("cells", ("height", "width", 1), ("cell",), "0" * 64, "none"))
 
 
+def test_masks_are_as_large_as_the_network_s_input() -> None:
+    def output(model: str, size: int) -> Any:
+        recipe = Recipe("r", use("nuclei"), use("image", height=size, width=size), use(model), use("segment"))
+        made = graph.build(recipe, PICTURES)
+        found = made(torch.zeros(2, 5, 7, 1, dtype=torch.uint8))
+        shapes = [tensor.shape for tensor in made.task.output.tensors]
+        assert [len(shape) for shape in shapes] == [array.dim() for array in found]
+        return shapes[1], tuple(found[1].shape)
+
+    assert output("unet", 0) == (("batch", "height", "width"), (2, 5, 7))
+    for model in ("unet", "deeplab", "fpn_fusion"):
+        assert output(model, 12) == (("batch", 12, 12), (2, 12, 12))
+
+
 def test_models_that_give_one_vector_are_refused_in_words() -> None:
     recipe = Recipe("r", use("nuclei"), use("image", height=0, width=0), use("unet"), use("segment"))
     graph.build(recipe, PICTURES)
