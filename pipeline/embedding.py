@@ -37,13 +37,13 @@ def features(reference: str | None, *, unit: bool, force: bool, runs: Path, data
             f"{trained.folder.parent}: answers vectors already; give files: pipeline embed {trained.folder.parent} "
             "FILE... --out vectors.npz"
         )
-    recipe = part.recipe_of(trained, unit=unit)
-    data = run.read_data(recipe, data_root)
+    data = run.read_data(trained.recipe, data_root)
     if data.info.digest != trained.data.digest:
         raise UsageError(
             f"the data ({data.info.name}) has digest {data.info.digest[:12]}..., the run was trained with "
             f"{trained.data.digest[:12]}...; point --data-root at the same data"
         )
+    recipe = part.recipe_of(trained, data, unit=unit)
     folder, inputs = run.place(recipe, data.info.digest, runs)
     if force or folder.kept("train", inputs) is None:
         with folder.locked():

@@ -43,7 +43,7 @@ class Anomaly(Result):
         from PIL import Image
 
         if len(self.size) == 1:
-            return chart(self.score_map)
+            return Image.fromarray(chart(self.score_map))
         height, width = self.size
         return Image.fromarray(heated(np.asarray(ground(picture, width, height)), self.score_map))
 

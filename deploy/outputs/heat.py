@@ -1,19 +1,15 @@
 """How new each place is, as colours over a picture, as a grey picture and as a chart."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from deploy.arrays import Array
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 _FROM, _TO = 0.5, 2.0  # scores between which a place goes from not coloured to coloured most
 _VEIL = 0.7  # how much of the colour lies over the picture there
-_YELLOW, _RED = np.array([240.0, 228.0, 66.0]), np.array([213.0, 40.0, 20.0])
+_YELLOW, _RED, _BLUE = np.array([240.0, 228.0, 66.0]), np.array([213.0, 40.0, 20.0]), np.array([86.0, 120.0, 160.0])
+_INK = 40.0
 _PER_THRESHOLD = 100  # grey value of a place that is at the threshold
-_CHART, _TOP = (480, 120), 3.0  # px; scores above are cut off
+_CHART, _TOP = (480, 120), 3.0  # px, and thresholds
 
 
 def resized(scores: Array, width: int, height: int) -> Array:
@@ -42,21 +38,20 @@ def heated(pixels: Array, scores: Array) -> Array:
 
 def grey(scores: Array) -> Array:
     """Return scores as uint8, in per cent of the threshold: 100 is the threshold, 255 is 2.55 times it or more."""
-    percent = np.nan_to_num(scores.astype(np.float64), nan=np.inf) * _PER_THRESHOLD
-    return np.clip(percent, 0, 255).round().astype(np.uint8)
+    shown = np.clip(np.nan_to_num(scores.astype(np.float64), nan=np.inf), 0, 255 / _PER_THRESHOLD)
+    return (shown * _PER_THRESHOLD).round().astype(np.uint8)
 
 
-def chart(scores: Array) -> "Image.Image":
-    """Return scores (T,) as columns over time, red above the threshold, which is a line; at most 3 thresholds high."""
-    from PIL import Image, ImageDraw
+def chart(scores: Array) -> Array:
+    """Return scores (T,) as columns over time, uint8 (H, W, 3): red above the threshold, which is a line.
 
+    It is 3 thresholds high; what is above is cut off, and so is what is not a number.
+    """
     width, height = _CHART
-    image = Image.new("RGB", _CHART, (255, 255, 255))
-    pen = ImageDraw.Draw(image)
-    for column in range(width):
-        score = min(float(scores[column * len(scores) // width]), _TOP)
-        colour = tuple(_RED.astype(int).tolist()) if score > 1 else (86, 120, 160)
-        pen.line([(column, height - 1), (column, round((height - 1) * (1 - score / _TOP)))], fill=colour)
-    line = round((height - 1) * (1 - 1 / _TOP))
-    pen.line([(0, line), (width, line)], fill=(40, 40, 40))
-    return image
+    found = np.nan_to_num(scores.astype(np.float64), nan=np.inf)[np.arange(width) * len(scores) // width]
+    colours = np.where(found[:, None] > 1, _RED, _BLUE)
+    from_top = (1 - np.clip(found, 0, _TOP) / _TOP) * height
+    filled = np.arange(height)[:, None] >= from_top
+    picture = np.where(filled[:, :, None], colours, 255.0)
+    picture[round(height * (1 - 1 / _TOP))] = _INK
+    return picture.astype(np.uint8)

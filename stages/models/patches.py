@@ -17,7 +17,7 @@ def patches(shape: AnyPicture, *, width: int = 16) -> "Patches":
 
 
 class Patches(nn.Module):
-    """(N, C, H, W) -> the same, (N, 3 width, H/4, W/4) and (N, 4 width, H/8, W/8); sizes are rounded up."""
+    """(N, C, H, W) -> the same, (N, 3 width, H/4, W/4) and (N, 3 width, H/8, W/8); sizes are rounded up."""
 
     gives = "pyramid"
 
@@ -25,11 +25,10 @@ class Patches(nn.Module):
         super().__init__()
         self.shape = shape
         self.strides = (1, 4, 8)
-        self.channels = (3 * width, 4 * width)
-        self.out_features = sum(self.channels)
+        self.out_features = 3 * width
         self.fine = nn.Sequential(_layer(shape[0], width, 5, 2), _layer(width, width, 3))  # (N, width, H/2, W/2)
         self.middle = nn.Sequential(_layer(width, 2 * width, 3, 2), _layer(2 * width, 2 * width, 3))
-        self.coarse = nn.Sequential(_layer(2 * width, 4 * width, 3, 2), _layer(4 * width, 4 * width, 3))
+        self.coarse = nn.Sequential(_layer(2 * width, 3 * width, 3, 2), _layer(3 * width, 3 * width, 3))
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the picture and both maps."""

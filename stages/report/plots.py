@@ -62,20 +62,23 @@ def svg(figure: "Figure") -> str:
 
 
 def curves(history: Sequence[dict[str, float]]) -> str:
-    """Plot loss on the left and validation figures between 0 and 1 on the right, by epoch."""
+    """Plot by epoch, side by side: losses, validation figures that are shares, and those with a scale of their own."""
     from matplotlib.figure import Figure
 
     epochs = [entry["epoch"] for entry in history]
     names = sorted({name for entry in history for name in entry})
     losses = [name for name in names if name.endswith("loss")]
-    scores = [name for name in names if name.startswith("validation_") and name not in losses]
+    measured = [name for name in names if name.startswith("validation_") and name not in losses]
+    shares = [name for name in measured if all(0 <= entry.get(name, 0) <= 1 for entry in history)]
+    scaled = [name for name in measured if name not in shares]
     with style():
-        figure = Figure(figsize=(8, 2.6), layout="constrained")
-        groups = [group for group in (losses, scores) if group]
+        groups = [group for group in (losses, shares, scaled) if group]
+        figure = Figure(figsize=(4 * max(2, len(groups)), 2.6), layout="constrained")
         for axes, group in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True):
             for name, color in zip(group, itertools.cycle(_LINES), strict=False):
                 values = [entry.get(name, np.nan) for entry in history]
-                axes.plot(epochs, values, color=color, marker=".", label=name.replace("_", " "))
+                words = name if group is losses else name.removeprefix("validation_")
+                axes.plot(epochs, values, color=color, marker=".", label=words.replace("_", " "))
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.legend(frameon=False)

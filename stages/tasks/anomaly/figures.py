@@ -103,7 +103,7 @@ def _item(row: int, answers: Answers) -> Item:
     sample, scores = answers.dataset.test.inputs[row], answers.outputs["score_map"][row]
     labels, words = answers.dataset.info.labels, f"test sample {row}"
     if scores.ndim == 1:
-        shown = answers.draw(sample, words) + img(np.asarray(chart(scores)), f"{words}, scores over time")
+        shown = answers.draw(sample, words) + img(chart(scores), f"{words}, scores over time")
     else:
         pixels = _rgb(np.asarray(sample))
         shown = img(pixels, words) + img(heated(pixels, scores), f"{words}, where it is new")

@@ -75,8 +75,8 @@ def to_nearest(rows: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
 
     |a - b|^2 = |a|^2 - 2ab + |b|^2 tells by one matrix product which is nearest, and |a|^2 is not needed for that. It
     does not tell how near: where a is like b it is a small difference of large numbers, and its root has half their
-    digits. So the distance is taken from the difference of the two. Of two that are about as near, rounding may choose
-    the further one; it is further by no more than the product's error.
+    digits. So the distance is taken from the difference of the two. Rounding can choose another one only where both are
+    about as near; as remembered ones are far from each other (`coreset`), that is far from both.
     """
     nearest = (memory.square().sum(dim=1) - 2 * rows @ memory.T).argmin(dim=1)
     return (rows - memory[nearest]).square().sum(dim=1).sqrt()

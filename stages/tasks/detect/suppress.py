@@ -50,7 +50,8 @@ class Suppress(nn.Module):
         # Counted, rows are on the device at once; CUDA would fetch a range from the CPU, where sizes are known.
         rows = torch.ones_like(places[:, :1]).cumsum(0) - 1
         boxes = boxes[rows, places]
-        kept = scores * self._kept(boxes, labels, scores > self.score_threshold)
+        above = scores > self.score_threshold
+        kept = scores * above * self._kept(boxes, labels, above)
         scores, order = kept.topk(self.max_detections, dim=1)
         valid = scores > 0
         boxes = boxes[rows, order] * valid[..., None]
@@ -61,14 +62,13 @@ class Suppress(nn.Module):
     def _kept(self, boxes: torch.Tensor, labels: torch.Tensor, above: torch.Tensor) -> torch.Tensor:
         """Return which candidates (N, K), best first, no better one that is kept overlaps: 1.0 or 0.0.
 
-        This is greedy suppression as in `torchvision.ops.batched_nms`. What is kept is the fixed point of "no better
-        one that is kept overlaps me"; every round settles one more link of each chain.
+        This is greedy suppression as in `torchvision.ops.batched_nms`, among those that are `above` the threshold. What
+        is kept is the fixed point of "no better one that is kept overlaps me"; a round settles one more link of chains.
         """
         overlaps = box_iou(boxes, boxes) > self.iou_threshold
         same = labels[:, :, None] == labels[:, None, :]
         suppresses = (overlaps & same & self.earlier & above[:, :, None]).to(boxes.dtype)  # (N, better, worse)
-        alive = above.to(boxes.dtype)
-        kept = alive
+        kept = above[:, None].to(boxes.dtype)
         for _ in range(ROUNDS):
-            kept = alive * (torch.bmm(kept[:, None], suppresses)[:, 0] < 0.5)
-        return kept
+            kept = (torch.bmm(kept, suppresses) < 0.5).to(boxes.dtype)
+        return kept[:, 0]

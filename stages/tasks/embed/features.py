@@ -3,39 +3,40 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import nn
 
 from deploy import files
 from deploy.errors import UsageError
 from stages import result
 from stages.dataset import Dataset
-from stages.graph import VECTOR, build
+from stages.graph import VECTOR, Graph, build
 from stages.recipe import Recipe, replace, use
 from stages.result import TrainResult
+from stages.tasks.embed.vectors import head
 from stages.train import weights
 from stages.train.evaluate import evaluate
 
-_FORMS = (VECTOR, "map")
+_FORMS = (VECTOR, "map", "pyramid", "residual")
 
 
-def recipe_of(trained: TrainResult, *, unit: bool = True) -> Recipe:
+def recipe_of(trained: TrainResult, dataset: Dataset, *, unit: bool = True) -> Recipe:
     """Return the recipe of a trained network's features: all as it was, but for the task.
 
     unit    bring the vectors to length 1
 
     Raises `UsageError` for a network whose features are neither vectors nor maps.
     """
-    net = _net(trained)
-    gives = getattr(net, "gives", VECTOR)
+    graph = weights.load_graph(trained)
+    gives = getattr(graph.net, "gives", VECTOR)
     if gives not in _FORMS:
         raise UsageError(
             f"model {trained.recipe.model.name} gives features of the form {gives!r}; vectors can be made of "
-            f"{' and '.join(map(repr, _FORMS))}"
+            f"{', '.join(map(repr, _FORMS))}"
         )
     task = use(
         "embed",
-        size=int(net.out_features),  # type: ignore[arg-type]
+        size=_size(graph, dataset, average=gives != VECTOR),
         project=False,
         unit=unit,
         takes=gives,
@@ -68,5 +69,8 @@ def take(trained: TrainResult, recipe: Recipe, dataset: Dataset, out: Path) -> T
     return result.save(made)
 
 
-def _net(trained: TrainResult) -> nn.Module:
-    return weights.load_graph(trained).net
+def _size(graph: Graph, dataset: Dataset, *, average: bool) -> int:
+    """Return how many features one sample has."""
+    raw = torch.from_numpy(np.asarray(dataset.test.inputs[0])[None])
+    with torch.inference_mode():
+        return int(head(0, 0, average=average, project=False, unit=False)(graph.net(graph.pre(raw))).shape[1])

@@ -27,7 +27,7 @@ def embed(
     size: int = 64,
     project: bool = True,
     unit: bool = True,
-    takes: Literal["vector", "map"] = "vector",
+    takes: Literal["vector", "map", "pyramid", "residual"] = "vector",
     loss: Loss = "arcface",
     margin: float = 0.1,
     sharpness: float = 8.0,
@@ -48,7 +48,8 @@ def embed(
     size             of the vector
     project          off: the network's features as they are, of which there must be `size`
     unit             vectors of length 1; off only for features as they are
-    takes            map: features at many places, which are averaged
+    takes            form of the features; others than vectors are averaged over all places (the first of a tuple of maps,
+                     the input, is left out)
     loss             arcface: against one learnt centre a class; triplet: against the hardest others of the batch, which
                      should hold several samples of each class
     margin           arcface: an angle in radians; triplet: a distance, of at most 2. Large margins make classes narrow,
@@ -101,9 +102,9 @@ class Embed:
 
     def head(self, features: int) -> nn.Module:
         """Return the layers from features to vectors."""
-        if not self.project and features != self.size:
+        if not self.project and features != self.size and self.takes in ("vector", "map"):  # others have several maps
             raise UsageError(f"task.size is {self.size}, the model gives {features} features; set task.size={features}")
-        return head(features, self.size, average=self.takes == "map", project=self.project, unit=self.unit)
+        return head(features, self.size, average=self.takes != "vector", project=self.project, unit=self.unit)
 
     def postprocess(self) -> nn.Module:
         """Return the module that answers the vectors as they are."""

@@ -39,11 +39,12 @@ class Spread(nn.BatchNorm1d):
 
 
 class Average(nn.Module):
-    """Maps (N, F, ...) -> (N, F), the mean over all places."""
+    """Maps (N, F, ...) -> (N, F), the mean over all places; of a tuple, of all maps but the first, which is the input."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the means."""
-        return x.flatten(2).mean(dim=2)
+    def forward(self, x: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """Return the means, side by side."""
+        maps = x[1:] if isinstance(x, tuple) else (x,)
+        return torch.cat([each.flatten(2).mean(dim=2) for each in maps], dim=1)
 
 
 def head(features: int, size: int, *, average: bool, project: bool, unit: bool) -> nn.Module:

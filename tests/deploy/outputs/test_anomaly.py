@@ -96,7 +96,7 @@ def test_a_series_has_numbers_and_a_chart_and_no_file() -> None:
 @given(arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=5), elements=st.floats(width=32)))
 def test_whatever_scores_are_they_can_be_shown(scores: np.ndarray) -> None:
     assert grey(scores).dtype == np.uint8
-    assert chart(np.nan_to_num(scores[0])).size[0] > 1
+    assert chart(scores[0]).dtype == np.uint8
 
 
 @given(st.floats(0, 50), st.floats(0, 50), st.integers(0, 255))

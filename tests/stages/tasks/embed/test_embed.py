@@ -39,6 +39,10 @@ def test_features_at_many_places_are_averaged() -> None:
     maps = torch.rand(2, 3, 4, 5)
     head = embed(INFO, size=3, project=False, unit=False, takes="map").head(3)
     assert torch.allclose(head(maps), maps.mean(dim=(2, 3)))
+    head = embed(INFO, size=8, project=False, unit=False, takes="pyramid").head(3)
+    several = (torch.rand(2, 1, 8, 8), maps, torch.rand(2, 5, 2, 2))
+    expected = torch.cat([maps.mean(dim=(2, 3)), several[2].mean(dim=(2, 3))], dim=1)
+    assert torch.allclose(head(several), expected)
 
 
 @pytest.mark.parametrize("options", [{"size": 0}, {"margin": -1.0}, {"sharpness": 0.0}, {"unit": False}])

@@ -22,7 +22,7 @@ def test_the_vectors_are_the_features_before_the_head(colour_run: Any, colour_da
     with torch.inference_mode():
         expected = graph.net(graph.pre(raw))
     for unit in (True, False):
-        recipe = features.recipe_of(trained, unit=unit)
+        recipe = features.recipe_of(trained, colour_data, unit=unit)
         made = features.take(trained, recipe, colour_data, tmp_path / str(unit) / "train")
         again = result.load(TrainResult, tmp_path / str(unit))
         assert again.recipe == made.recipe == recipe
@@ -38,12 +38,14 @@ def test_the_vectors_are_the_features_before_the_head(colour_run: Any, colour_da
         build(recipe, trained.data)
 
 
-def test_features_that_are_no_vectors_are_refused(colour_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_that_are_no_vectors_are_refused(
+    colour_run: Any, colour_data: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     graph = load_graph(colour_run.exported.trained)
-    graph.net.gives = "pyramid"
+    graph.net.gives = "characters"
     monkeypatch.setattr(features.weights, "load_graph", lambda trained: graph)
-    with pytest.raises(UsageError, match="features of the form 'pyramid'"):
-        features.recipe_of(colour_run.exported.trained)
+    with pytest.raises(UsageError, match="features of the form 'characters'"):
+        features.recipe_of(colour_run.exported.trained, colour_data)
 
 
 def test_the_metrics_stand_without_classes(colour_run: Any, colour_data: Any, tmp_path: Path) -> None:
@@ -54,5 +56,5 @@ def test_the_metrics_stand_without_classes(colour_run: Any, colour_data: Any, tm
     boxes = Split(colour_data.test.inputs, np.zeros((len(colour_data.test), 4), np.float32))
     other = dataclasses.replace(colour_data, test=boxes)
     trained = colour_run.exported.trained
-    made = features.take(trained, features.recipe_of(trained), other, tmp_path)
+    made = features.take(trained, features.recipe_of(trained, other), other, tmp_path)
     assert set(made.metrics) == {"directions"}
