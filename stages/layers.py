@@ -105,7 +105,7 @@ def token_vectors(vocabulary: int, size: int) -> nn.Embedding:
     """
     vectors = torch.empty(vocabulary, size).uniform_(-0.25, 0.25)
     vectors[0] = 0
-    return nn.Embedding.from_pretrained(vectors, freeze=False, padding_idx=0)
+    return nn.Embedding.from_pretrained(vectors, freeze=False, padding_idx=0)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def tied_vectors(vocabulary: int, size: int) -> nn.Embedding:

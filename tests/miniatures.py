@@ -132,7 +132,7 @@ def _textures(folder: Path, generator: np.random.Generator) -> None:
     """Waves across one photograph, another direction and length each, in noise."""
     from PIL import Image
 
-    y, x = np.mgrid[:256, :256]
+    y, x = np.mgrid[:512, :512]
     for name, waves in (("brick", x * 0.4), ("grass", (x + y) * 0.7), ("gravel", y * 0.9)):
         light = 120 + 50 * np.sin(waves) + generator.normal(0, 6, waves.shape)
         Image.fromarray(light.clip(0, 255).astype(np.uint8)).save(folder / f"{name}.png")

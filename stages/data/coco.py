@@ -152,8 +152,8 @@ def _boxes(
         if not np.isfinite((x, y, width, height)).all():
             raise DataError(f"{where}: bbox is {entry['bbox']}, expected finite numbers")
         row = rows[entry["image_id"]]
-        bottom, right, _ = shapes[row]
-        left, top, right, bottom = max(0, x), max(0, y), min(right, x + width), min(bottom, y + height)
+        lowest, rightmost, _ = shapes[row]
+        left, top, right, bottom = max(0, x), max(0, y), min(rightmost, x + width), min(lowest, y + height)
         if left < right and top < bottom and not entry.get("iscrowd"):
             boxes[row].append((left, top, right, bottom, numbers[entry["category_id"]]))
     return [np.array(inside, np.float32).reshape(-1, 5) for inside in boxes]

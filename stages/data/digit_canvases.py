@@ -41,8 +41,8 @@ def digit_canvases(
     hold the ink exactly. Test canvases are made of MNIST's test digits, the others of training digits, held apart.
     """
     _require(side, most, least_px, most_px, clutter, empty, (train, validation, test))
-    digits = mnist(root, seed=seed)
-    parts = zip((digits.train, digits.validation, digits.test), (train, validation, test), (0, 1, 2), strict=True)
+    digits = mnist(root, validation=0)
+    parts = zip((*_apart(digits.train, seed), digits.test), (train, validation, test), (0, 1, 2), strict=True)
     composer = Composer(side, most, least_px, most_px, clutter, empty)
     splits = [composer.split(part, rows, np.random.default_rng([seed, number])) for part, rows, number in parts]
     made = dataset(
@@ -53,6 +53,14 @@ def digit_canvases(
         (splits[0], splits[1], splits[2]),
     )
     return dataclasses.replace(made, info=dataclasses.replace(made.info, counts=by_class(made.train.targets, 10)))
+
+
+def _apart(digits: Split, seed: int) -> tuple[Split, Split]:
+    """Return the digits that are trained on and, a twelfth of them, those that are validated on."""
+    held = np.zeros(len(digits), bool)
+    held[np.random.default_rng(seed).permutation(len(digits))[: len(digits) // 12]] = True
+    pictures = np.asarray(digits.inputs)
+    return Split(pictures[~held], digits.targets[~held]), Split(pictures[held], digits.targets[held])
 
 
 @dataclasses.dataclass(frozen=True)

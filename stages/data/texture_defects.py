@@ -13,25 +13,26 @@ from stages.errors import DataError
 from stages.split import dataset
 
 _TEXTURES = ("brick", "grass", "gravel")
-_BLOCKS = 4  # a side
+_BLOCKS = 8  # a side
 _PARTS = {"train": (0, 2), "validation": (3,), "test": (1,)}  # (row + column) % 4 of a part's blocks
+_PERIOD = 4
 
 
 def texture_defects(
     root: Path,
     *,
     texture: Literal["brick", "grass", "gravel"] = "brick",
-    side: int = 64,
-    train: int = 320,
+    side: int = 48,
+    train: int = 512,
     validation: int = 200,
     test: int = 200,
     seed: int = 0,
 ) -> Dataset:
     """Grey crops of `side` px: `train` and `validation` normal ones, `test` normal ones and as many with a defect.
 
-    The photograph, `root`/medical2d/<texture>.png, is cut into 4 x 4 blocks, of which 8 are to train, 4 to validate and
-    4 to test on, each part with as many in every row and column; no crop goes beyond its block. Defects are drawn, of
-    five kinds in turn: scratch, blot, hole, a patch of the other two textures, and blur. `seed` draws places and forms.
+    The photograph, `root`/medical2d/<texture>.png, is cut into 8 x 8 blocks, of which 32 are to train, 16 to validate
+    and 16 to test on, each part with as many in every row and column; no crop goes beyond its block. Defects are drawn,
+    of five kinds in turn: scratch, blot, hole, a patch of the other two textures, and blur. `seed` draws places.
 
     Targets are uint8 (N, side, side): 0 where all is well, else the kind of the defect, an index into labels.
     """
@@ -71,7 +72,7 @@ def _picture(path: Path) -> Array:
 def _crops(picture: Array, part: str, count: int, side: int, generator: np.random.Generator) -> Array:
     """Return uint8 (count, side, side): crops of a part's blocks in turn, at drawn places."""
     blocks = [(row, column) for row in range(_BLOCKS) for column in range(_BLOCKS)
-              if (row + column) % _BLOCKS in _PARTS[part]]  # fmt: skip
+              if (row + column) % _PERIOD in _PARTS[part]]  # fmt: skip
     height, width = (length // _BLOCKS for length in picture.shape)
     crops = []
     for number in range(count):

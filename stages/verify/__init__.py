@@ -12,7 +12,7 @@ from deploy import files, passport, samples
 from deploy.providers import Provider
 from stages import result
 from stages.dataset import Dataset
-from stages.deployed import Partial, deployed
+from stages.deployed import Deployed, Partial, deployed
 from stages.errors import VerifyError
 from stages.observer import Observer
 from stages.recipe import Precision, VerifyConfig
@@ -81,7 +81,7 @@ def run(
     _save_worst(verified, Worst([*verdict.worst.batches, *verdict.hunted]), twin)
     passport.save(out / "passport.json", verified.passport)
     files.write_json(verified.findings, verdict.findings)
-    origin = TorchOrigin.of(twin.single, exported.opset)
+    origin = TorchOrigin.of(cast("Deployed", twin.single), exported.opset)
     case = Case(exported.model, twin, verdict.passport, config, verdict.worst, material, origin)
     record(case, out, observer or Observer())
     return result.save(verified)

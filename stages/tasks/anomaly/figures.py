@@ -44,7 +44,12 @@ def _histogram(found: Array, score: Array) -> Figure:
             if rows.any():
                 share = np.full(int(rows.sum()), 100 / rows.sum())
                 axes.hist(
-                    np.minimum(score[rows], edges[-1]), edges, weights=share, color=colour, alpha=0.6, label=label
+                    np.minimum(score[rows], edges[-1]),
+                    edges.tolist(),
+                    weights=share,
+                    color=colour,
+                    alpha=0.6,
+                    label=label,
                 )
         axes.axvline(1, color=plots.INK, linewidth=1, linestyle="--", label="threshold")
         axes.set_xlabel("score, in thresholds")

@@ -43,7 +43,7 @@ def smoothed(scores: torch.Tensor, window: int) -> torch.Tensor:
     if window == 1:
         return scores
     pool = F.avg_pool1d if scores.dim() == 2 else F.avg_pool2d
-    return pool(scores[:, None], window, stride=1, padding=window // 2, count_include_pad=False)[:, 0]  # type: ignore[operator]
+    return pool(scores[:, None], window, stride=1, padding=window // 2, count_include_pad=False)[:, 0]
 
 
 class Threshold(nn.Module):

@@ -120,9 +120,9 @@ class Anomaly:
 
     def head_for(self, net: nn.Module) -> nn.Module:
         """Return what makes score maps of the net's features; they are as large as its input, so is the output then."""
-        self.output = self._signature(tuple(net.shape[1:]))  # type: ignore[index, arg-type]
+        self.output = self._signature(tuple(net.shape[1:]))  # type: ignore[index]
         maps = len(net.strides) - 1 if self.method == "memory" else 1  # type: ignore[arg-type]
-        return self.head(int(net.out_features) * maps)  # type: ignore[arg-type, operator]
+        return self.head(int(net.out_features) * maps)  # type: ignore[arg-type]
 
     def head(self, features: int) -> nn.Module:
         """Return what makes score maps of features; of a pyramid, all maps together have so many."""
@@ -149,7 +149,7 @@ class Anomaly:
         defective = (targets > 0).to(scores.dtype)
         if defective.dim() == 1:  # a batch that `augment` has not seen
             defective = defective[:, None, None].expand_as(scores)
-        share = F.adaptive_avg_pool2d(defective[:, None], scores.shape[1:])[:, 0]
+        share = F.adaptive_avg_pool2d(defective[:, None], (scores.shape[1], scores.shape[2]))[:, 0]
         return F.binary_cross_entropy_with_logits(scores, share)
 
     def metrics(self, outputs: Mapping[str, Array], targets: Array) -> dict[str, float]:

@@ -43,7 +43,7 @@ class Head(nn.Module):
     def forward(self, pyramid: tuple[torch.Tensor, ...]) -> Seen:
         """Return logits and boxes at every place."""
         picture, *maps = pyramid
-        exact = self.where[0].weight.dtype  # boxes need all bits, also where maps are computed in fewer
+        exact = next(self.parameters()).dtype  # boxes need all bits, also where maps are computed in fewer
         # Sizes are known on the CPU, where CUDA would have to fetch them from: counted, they are on the device at once.
         sizes = (torch.ones(side, dtype=exact, device=picture.device).sum() for side in picture.shape[2:])
         frame = torch.stack(tuple(sizes)).flip(0)

@@ -25,7 +25,7 @@ def loss(seen: Seen, targets: torch.Tensor) -> torch.Tensor:
         overlap = box_iou(found[:, None], true[:, None, :4])[:, 0, 0]
         wanted[rows, places, true[:, 4].long()] = overlap.to(wanted.dtype)
     count = max(1, len(rows))
-    boxes = generalized_box_iou_loss(found, true[:, :4], reduction="sum")
+    boxes: torch.Tensor = generalized_box_iou_loss(found, true[:, :4], reduction="sum")
     return (score_loss(seen.logits, wanted, rows, places) + _BOXES * boxes) / count
 
 

@@ -10,6 +10,7 @@ What follows from another box that came or went is as near a tie as that.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -88,7 +89,7 @@ class _Boxes:
     classes: Array
 
     @classmethod
-    def of(cls, outputs: Mapping[str, Array], row: int, valid: Array) -> "_Boxes":
+    def of(cls, outputs: Mapping[str, Array], row: np.integer[Any], valid: Array) -> "_Boxes":
         return cls(
             outputs["boxes"][row, valid].astype(np.float64),
             outputs["scores"][row, valid].astype(np.float64),

@@ -47,9 +47,10 @@ def _retrieved(answers: Answers, vectors: Array, classes: Array | None) -> Galle
     items = [_row(answers, query, rows[query], cosines[query], classes) for query in (*surest, *spread)]
     caption = "A sample, and the five nearest to it with their cosines"
     if classes is not None:
+        caption += "; others than its class are framed dashed"
+    if len(wrong):
         caption += (
-            f"; others than its class are framed dashed. First {len(surest)} of {len(wrong):,} whose nearest is wrong, "
-            "those that are surest, then some of the rest"
+            f". First {len(surest)} of {len(wrong):,} whose nearest is wrong, the surest ones, then some of the rest"
         )
     return Gallery("Nearest samples", f"{caption}.", tuple(items))
 
@@ -92,8 +93,10 @@ def _roc(found: Pairs) -> str:
     from matplotlib.figure import Figure as Drawing
 
     wrongly, rightly = found.curve()
-    places = np.unique(np.searchsorted(wrongly, np.append(0, np.geomspace(1 / len(found.different), 1, 200))))
-    places = np.minimum(places, len(wrongly) - 1)
+    alarms = np.append(0, np.geomspace(1 / len(found.different), 1, 200))
+    places = np.unique(
+        np.searchsorted(wrongly, alarms, side="right") - 1
+    )  # for each, the most that are accepted rightly
     with plots.style():
         figure = Drawing(figsize=(4.6, 3.4), layout="constrained")
         axes = figure.subplots()

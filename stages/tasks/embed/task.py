@@ -48,8 +48,7 @@ def embed(
     size             of the vector
     project          off: the network's features as they are, of which there must be `size`
     unit             vectors of length 1; off only for features as they are
-    takes            form of the features; others than vectors are averaged over all places (the first of a tuple of maps,
-                     the input, is left out)
+    takes            form of the features; others than vectors are averaged over all places, see `vectors.Average`
     loss             arcface: against one learnt centre a class; triplet: against the hardest others of the batch, which
                      should hold several samples of each class
     margin           arcface: an angle in radians; triplet: a distance, of at most 2. Large margins make classes narrow,

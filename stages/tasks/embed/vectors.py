@@ -39,12 +39,17 @@ class Spread(nn.BatchNorm1d):
 
 
 class Average(nn.Module):
-    """Maps (N, F, ...) -> (N, F), the mean over all places; of a tuple, of all maps but the first, which is the input."""
+    """Maps (N, F, ...) -> (N, F), the mean over all places; of a tuple of maps, of all but the first, the input."""
 
     def forward(self, x: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
         """Return the means, side by side."""
-        maps = x[1:] if isinstance(x, tuple) else (x,)
-        return torch.cat([each.flatten(2).mean(dim=2) for each in maps], dim=1)
+        return torch.cat([_mean(each) for each in (x[1:] if isinstance(x, tuple) else (x,))], dim=1)
+
+
+def _mean(x: torch.Tensor) -> torch.Tensor:
+    while x.dim() > 2:  # axis after axis: sums of few terms are rounded less, by every runtime
+        x = x.mean(dim=-1)
+    return x
 
 
 def head(features: int, size: int, *, average: bool, project: bool, unit: bool) -> nn.Module:

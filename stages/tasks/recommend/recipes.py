@@ -24,7 +24,8 @@ def caser_movielens() -> Recipe:
 
     pipeline run caser_movielens
     """
-    return _movielens("caser_movielens", use("caser"), epochs=8, lr=3e-3)
+    caser = use("caser", length=10, horizontal=4, vertical=8, dropout=0.3)
+    return _movielens("caser_movielens", caser, epochs=4, lr=5e-3, weight_decay=0.5)
 
 
 def convncf_movielens() -> Recipe:
@@ -35,7 +36,9 @@ def convncf_movielens() -> Recipe:
     return _movielens("convncf_movielens", use("convncf"), epochs=3, lr=4e-3, batch_size=32)
 
 
-def _movielens(name: str, model: Component, *, epochs: int, lr: float, batch_size: int = 512) -> Recipe:
+def _movielens(
+    name: str, model: Component, *, epochs: int, lr: float, weight_decay: float = 0.01, batch_size: int = 512
+) -> Recipe:
     return Recipe(
         name=name,
         data=use("movielens"),
@@ -46,7 +49,7 @@ def _movielens(name: str, model: Component, *, epochs: int, lr: float, batch_siz
             epochs=epochs,
             batch_size=batch_size,
             lr=lr,
-            weight_decay=0.01,
+            weight_decay=weight_decay,
             schedule="onecycle",
             warmup=0.1,
             precision="fp32",

@@ -1,12 +1,14 @@
 """Recipes for masks. Each docstring gives command, time on one core, and result on the test data."""
 
-from stages.recipe import Component, Recipe, TrainConfig, use
+from stages.recipe import Component, Recipe, TrainConfig, VerifyConfig, use
 
 
 def unet_nuclei() -> Recipe:
     """A U-Net that marks the nuclei of cells.
 
     pipeline run unet_nuclei
+
+    Trains in 25 s on one core to a Dice of 0.941 on a quadrant of the picture that training has not seen (one seed).
     """
     return _nuclei("unet_nuclei", use("unet", width=8, levels=4))
 
@@ -15,6 +17,8 @@ def deeplab_nuclei() -> Recipe:
     """Dilated convolutions and a pyramid of them (DeepLab's ASPP) on the nuclei of cells.
 
     pipeline run deeplab_nuclei
+
+    Trains in 25 s on one core to a Dice of 0.944 on a quadrant of the picture that training has not seen (one seed).
     """
     return _nuclei("deeplab_nuclei", use("deeplab", width=8))
 
@@ -23,6 +27,8 @@ def fpn_nuclei() -> Recipe:
     """A feature pyramid with skips and channel attention, fused to one map, on the nuclei of cells.
 
     pipeline run fpn_nuclei
+
+    Trains in 45 s on one core to a Dice of 0.941 on a quadrant of the picture that training has not seen (one seed).
     """
     return _nuclei("fpn_nuclei", use("fpn_fusion", width=8))
 
@@ -31,6 +37,9 @@ def unet3d_mni() -> Recipe:
     """A 3-D U-Net that tells grey from white matter in a T1 image of the brain.
 
     pipeline run unet3d_mni
+
+    Trains in 85 s on one core to a mean Dice of 0.925 (grey 0.931, white 0.920) on slabs that training has not seen
+    (one seed). OTHER
     """
     return Recipe(
         name="unet3d_mni",
@@ -49,6 +58,7 @@ def unet3d_mni() -> Recipe:
             channels_last=False,
             threads=1,
         ),
+        verify=VerifyConfig(rows=200),  # of 12,288 voxels each, three values a voxel
     )
 
 

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from stages.data.digit_canvases import digit_canvases
-from stages.data.mnist import mnist
 from stages.data.read.boxes import NOTHING
 from stages.errors import DataError
 
@@ -11,19 +10,9 @@ def read(root, **options):
     return digit_canvases(root, **{"side": 64, "train": 30, "validation": 6, "test": 8, "most_px": 24, **options})
 
 
-@pytest.fixture(scope="module")
-def root(generated_data, tmp_path_factory):
-    """MNIST's files with enough digits to hold some out."""
-    from tests.conftest import write_idx
-
-    folder = tmp_path_factory.mktemp("digits")
-    (folder / "mnist").mkdir()
-    small = mnist(generated_data, validation=50)
-    for prefix, split, times in (("train", small.train, 16), ("t10k", small.test, 1)):
-        pictures, labels = np.tile(split.inputs[..., 0], (times, 1, 1)), np.tile(split.targets, times)
-        write_idx(folder / "mnist" / f"{prefix}-images-idx3-ubyte.gz", pictures)
-        write_idx(folder / "mnist" / f"{prefix}-labels-idx1-ubyte.gz", labels.astype(np.uint8))
-    return folder
+@pytest.fixture
+def root(generated_data):
+    return generated_data
 
 
 def test_canvases_have_boxes_inside_of_them_and_some_are_empty(root):

@@ -1,7 +1,8 @@
-"""One class against the rest: digits and series, on miniatures."""
+"""One class against the rest: digits, series and pictures, on miniatures."""
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from stages import discover
 from stages.recipe import use
@@ -47,3 +48,26 @@ def test_series_of_an_unknown_class_or_too_few_are_refused(generated_data):
     refused(ask(normal="gun"), "no class 'gun'", "expected one of 0, 1", "data.normal")
     refused(ask(normal="1", validation=0.0), "64 series", "data.validation")
     refused(ask(normal="1", test=0.99), "data.test")
+
+
+@pytest.mark.parametrize("sizes", [(20, 20), (20, 31)])
+def test_a_folder_of_pictures_is_normal_and_its_neighbours_are_kinds_of_anomalies(tmp_path, sizes):
+    for label, light in (("crack", 10), ("good", 120), ("stain", 250)):
+        (tmp_path / label).mkdir()
+        for number in range(10):
+            pixels = np.full((16, sizes[number % 2], 3), light + number % 5, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / label / f"{number}.png")
+    data = read(tmp_path, "one_class_folder", path=str(tmp_path), normal="good")
+    sound(data)
+    assert data.info.labels == ("good", "crack", "stain")
+    assert data.info.sizes == {"train": 6, "validation": 2, "test": 22}
+    assert np.bincount(data.test.targets).tolist() == [2, 10, 10]
+    for split in (data.train, data.validation, data.test):
+        lights = [int(np.asarray(sample).mean()) // 100 for sample in split.inputs]
+        assert lights == [{0: 1, 1: 0, 2: 2}[target] for target in split.targets.tolist()]
+    other = read(tmp_path, "one_class_folder", path=str(tmp_path), normal="crack")
+    assert other.info.digest != data.info.digest
+    refused(
+        lambda: read(tmp_path, "one_class_folder", path=str(tmp_path), normal="fine"),
+        "no sub-folder 'fine'", "expected one of crack, good, stain",
+    )  # fmt: skip

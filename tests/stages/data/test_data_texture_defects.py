@@ -5,7 +5,7 @@ import pytest
 
 from stages import discover
 from stages.data.read.blemish import KINDS, blemished
-from stages.data.texture_defects import _BLOCKS, _PARTS
+from stages.data.texture_defects import _PARTS, _PERIOD
 from stages.recipe import use
 from tests.stages.data.kit import refused
 
@@ -33,7 +33,7 @@ def test_training_and_validation_are_normal_and_half_of_the_test_is_not(generate
 
 
 def test_no_two_parts_share_a_pixel():
-    parts = [part for rest in range(_BLOCKS) for part, rests in _PARTS.items() if rest in rests]
+    parts = [part for rest in range(_PERIOD) for part, rests in _PARTS.items() if rest in rests]
     assert sorted(parts) == ["test", "train", "train", "validation"]
 
 

@@ -10,7 +10,7 @@ import torch
 
 from stages import discover
 from stages.export import convert
-from tests.stages.models.cases import Case, case
+from tests.stages.models.cases import Case, case, rows_of
 
 DEEP = (  # or like another one in what its graph is made of
     "alexnet",
@@ -25,6 +25,7 @@ DEEP = (  # or like another one in what its graph is made of
     "lenet_numpy",
     "mobilenet_v3_large",
     "mobilenet_v3_small",
+    "pyramid_resnet18",
     "r3d_18",
     "resnet18",
     "resnet34",
@@ -36,8 +37,19 @@ DEEP = (  # or like another one in what its graph is made of
 QUICK = [name for name in discover.found("models") if name not in DEEP]
 
 
+class Rows(torch.nn.Module):
+    """A network's features as one tensor (N, values), also where it gives several."""
+
+    def __init__(self, net: torch.nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return rows_of(self.net(x))
+
+
 def agree(of: Case) -> None:
-    net = of.build().eval()
+    net = Rows(of.build()).eval()
     program = convert.export(net, of.signature, ["features"], 20)
     proto = program.model_proto
     assert [(entry.domain, entry.version) for entry in proto.opset_import] == [("", 20)]
