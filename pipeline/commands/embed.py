@@ -42,8 +42,8 @@ def command(
     """Turn files into vectors, by any trained run.
 
     REF is a bundle, a run folder, runs:/<id>, models:/<name>@<alias> or models:/<name>/<version>; by default the latest
-    run. One that was trained as an embedding answers by itself. Of any other, the network without its head becomes a run
-    of its own, <recipe>_features: exported, verified and packaged. Without files that is all, and its folder is printed.
+    run. An embedding answers by itself. Of any other run, the network without its head becomes a run of its own,
+    <recipe>_features: exported, verified and packaged. Without files that is all, and its folder is printed.
 
     With files (or folders of files, or texts) their vectors are written to --out: `vectors`, `names` and `model`. One
     that cannot be read is said on stderr, and the exit code is 1. `deploy.neighbours.Neighbours.load` searches in them.

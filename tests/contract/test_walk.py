@@ -54,7 +54,7 @@ def small_data(recipe: Recipe, root: Path) -> list[str]:
         "brain_lobes": ["data.train_per_lobe=20", "data.test_per_lobe=8"],
         "nuclei": ["data.tile=16", "data.stride=8"],
         "mni_tissue": ["data.size=8", "data.planes=6", "data.stride=4"],
-        "digit_canvases": ["data.train=64", "data.validation=8", "data.test=48"],
+        "digit_canvases": ["data.train=64", "data.validation=8", "data.test=48", "task.score_threshold=0.0"],
         "drawn_faces": ["data.train=64", "data.validation=8", "data.test=48"],
     }.get(recipe.data.name, [])
 

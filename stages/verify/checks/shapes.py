@@ -202,7 +202,9 @@ def _alike(exam: Examination, name: str, first: Outputs, second: Outputs, margin
         other = second[key]
         if value.dtype.kind == "f":
             difference = value.astype(np.float64) - other
-            ratio = max(ratio, float(np.sqrt(np.square(difference).mean())) / exam.noise[key])
+            error, noise = float(np.sqrt(np.square(difference).mean())), exam.noise[key]
+            if error:  # where no row has an answer, as of a detector that finds nothing, there is no noise either
+                ratio = max(ratio, error / noise if noise else math.inf)
         elif value.shape == sure.shape:
             same = same and not ((value != other) & (sure > exam.tie_margin)).any()
         elif value.shape[:1] == margins.shape:

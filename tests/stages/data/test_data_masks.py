@@ -76,7 +76,7 @@ def test_nuclei_are_split_by_place(root: Path) -> None:
     assert data.info.sizes == {"train": 7 * 15 + 3 * 7, "validation": 8, "test": 16}
     arrays = read_npz(root / "medical2d" / "stardist_nuclei_2d3d.npz")
     quadrant, _ = tiles(arrays["img2d"][64:, 64:].clip(0, 255), arrays["mask2d"][64:, 64:], (16, 16), (16, 16))
-    assert np.array_equal(data.test.inputs[..., 0], quadrant)  # type: ignore[call-overload, index]
+    assert np.array_equal(data.test.inputs[..., 0], quadrant)
     assert 0 < data.test.targets.mean() < 0.5
     other = read(root, "nuclei", tile=32, stride=32)
     assert other.info.digest != data.info.digest
@@ -97,7 +97,7 @@ def test_tissue_can_be_tested_on_another_brain(root: Path) -> None:
     data = read(root, "mni_tissue", size=8, planes=6, stride=4)
     other = read(root, "mni_tissue", size=8, planes=6, stride=4, other_brain=True)
     sound(other)
-    assert np.array_equal(other.train.inputs, data.train.inputs)  # type: ignore[arg-type]
+    assert np.array_equal(other.train.inputs, data.train.inputs)
     assert other.info.digest != data.info.digest
     inputs: Any = other.test.inputs
     grey, white = (inputs[other.test.targets == tissue].mean() for tissue in (1, 2))
