@@ -22,15 +22,16 @@ _ALIGNED = ("boxes", "scores", "class_index", "place")
 
 
 def decide(outputs: Mapping[str, Array], score_threshold: float, iou_threshold: float) -> tuple[Array, Array]:
-    """Return the class at each rank (N, D), `NONE` after the last, and how far that box is from being dropped.
+    """Return the class at each rank (N, D), `NONE` after the last, and how near another box is to being there.
 
     Margins (N, D) are infinite where there is no box.
     """
     valid = _valid(outputs)
-    margins = np.full(valid.shape, np.inf)
-    for row in np.flatnonzero(valid.any(axis=1)):
-        boxes = _Boxes.of(outputs, row, valid[row])
-        margins[row, valid[row]] = _standing(boxes, boxes, score_threshold, iou_threshold)
+    margins = _margins(outputs, valid, score_threshold, iou_threshold)
+    with np.errstate(invalid="ignore"):  # from no box to no box it is infinite too
+        scores = np.where(valid, outputs["scores"].astype(np.float64), -np.inf)
+        gaps = np.nan_to_num(scores[:, :-1] - scores[:, 1:], nan=np.inf)
+    margins[:, 1:], margins[:, :-1] = np.minimum(margins[:, 1:], gaps), np.minimum(margins[:, :-1], gaps)
     return np.where(valid, outputs["class_index"], NONE), margins
 
 
@@ -38,8 +39,9 @@ def match(
     found: Mapping[str, Array], truth: Mapping[str, Array], score_threshold: float, iou_threshold: float
 ) -> Matched:
     """Return `found` in the truth's order; decisions at the truth's D ranks, then at those of what only `found` has."""
-    expected, margins = decide(truth, score_threshold, iou_threshold)
     valid, also = _valid(truth), _valid(found)
+    expected = np.where(valid, truth["class_index"], NONE)
+    margins = _margins(truth, valid, score_threshold, iou_threshold)
     names, others = _names(truth, valid), _names(found, also)
     same = names[:, :, None] == others[:, None, :]
     known, place = same.any(axis=2) & valid, same.argmax(axis=2)
@@ -68,6 +70,15 @@ def match(
         np.concatenate([decided, added], axis=1),
         np.concatenate([margins, beyond], axis=1),
     )
+
+
+def _margins(outputs: Mapping[str, Array], valid: Array, score_threshold: float, iou_threshold: float) -> Array:
+    """Return how far each box (N, D) is from being dropped; infinite where there is none."""
+    margins = np.full(valid.shape, np.inf)
+    for row in np.flatnonzero(valid.any(axis=1)):
+        boxes = _Boxes.of(outputs, row, valid[row])
+        margins[row, valid[row]] = _standing(boxes, boxes, score_threshold, iou_threshold)
+    return margins
 
 
 def overlaps(boxes: Array, others: Array) -> Array:

@@ -120,7 +120,7 @@ class Detect:
         return average_precision(outputs, targets, self.labels, relative=self.relative).metrics()
 
     def decide(self, outputs: Mapping[str, Array]) -> tuple[Array, Array]:
-        """Return the class at each rank (N, D), -1 after the last box, and how far the box is from being dropped."""
+        """Return the class at each rank (N, D), -1 after the last box, and how near another box is to it."""
         return matching.decide(outputs, self.score_threshold, self.iou_threshold)
 
     def match(self, found: Mapping[str, Array], truth: Mapping[str, Array]) -> Matched:
