@@ -16,6 +16,8 @@ from stages.verify.places import aligned
 from stages.verify.reference import Feeds, Reference, deciding_noise
 from stages.verify.session import open_model
 
+_LARGE = 2**20  # bytes of the answers to one made input: maps of very wide pictures would fill the bundle
+
 
 def golden_samples(
     model: Path, reference: Reference, material: Material, passport: Passport, rows: int, worst: Sequence[Sample] = ()
@@ -24,8 +26,8 @@ def golden_samples(
 
     Each has the file's own answers on the CPU, and the reference's: exact, and rounded as torch rounds. A batch in
     which rounding alone could turn a decision on another machine is left out (of many in a row, as in a mask, those
-    places are marked instead), and edges that the network cannot take, or on which the file is half as far from the
-    truth already as a replay allows.
+    places are marked instead). So are edges that have very large answers, that the network cannot take, or on which
+    the file is half as far from the truth already as a replay allows.
     """
     answer = open_model(model, "cpu")
     noise = deciding_noise(reference, passport.noise)
@@ -36,6 +38,8 @@ def golden_samples(
         except (RuntimeError, OnnxwayError):
             if note.startswith(ROW):
                 raise
+            continue
+        if not sample.real and sum(value.nbytes for value in sample.outputs.values()) > _LARGE:
             continue
         if not sample.real and any(
             error > passport.limit / 2 * max(passport.noise.get(name, 0.0), _rms(sample.rounded[name], truth))

@@ -14,13 +14,16 @@ from stages.errors import TrainingError
 from stages.tasks.anomaly.maps import smoothed
 
 _CANDIDATES = 20_000  # patches of which the memory is chosen
+_TINY = 1e-6  # the logarithm's slope at 0 is infinite
+_PROJECTED = 16  # numbers of the projection
 _SHRINK = 0.1  # of the mean variance, added to each: small ones are of few samples, or of rounding
 
 
 class Memory(nn.Module):
-    """The maps of a pyramid -> distances (N, H, W) to what is remembered; in training, logits (N, H/s, W/s).
+    """The maps of a pyramid -> distances (N, H, W) to what is remembered; in training, sizes (N, H/s, W/s).
 
-    The logits are those of made-up defects, which only training has; s is the stride of the finest map.
+    Sizes of a projection of the features, which training makes small where a picture is as it was, and large where it
+    has a made-up defect; s is the stride of the finest map.
 
     features    channels of all maps together
     vectors     how many patches are remembered: a fixed number, so that the graph has the memory's size before it is
@@ -35,16 +38,16 @@ class Memory(nn.Module):
     def __init__(self, features: int, vectors: int, window: int) -> None:
         super().__init__()
         self.window = window
-        self.defect = nn.Conv2d(features, 1, 1)
+        self.projection = nn.Conv2d(features, _PROJECTED, 1)
         self.register_buffer("centre", torch.zeros(features))
         self.register_buffer("whiten", torch.eye(features))
         self.register_buffer("memory", torch.zeros(vectors, features))
 
     def forward(self, pyramid: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return distances in standard deviations of the normal patches, in px of the picture; or logits."""
+        """Return distances in standard deviations of the normal patches, in px of the picture; or sizes."""
         features = stacked(pyramid)
         if self.training:
-            return self.defect(features)[:, 0]  # type: ignore[no-any-return]
+            return (1 + self.projection(features).square().sum(dim=1)).sqrt() - 1  # type: ignore[no-any-return]
         count, _, height, width = features.shape
         rows = (features.permute(0, 2, 3, 1) - self.centre).flatten(0, 2) @ self.whiten  # (N H/s W/s, features)
         distances = to_nearest(rows, self.memory).view(count, 1, height, width)
@@ -61,6 +64,16 @@ class Memory(nn.Module):
         generator = torch.Generator().manual_seed(0)
         chosen = found[torch.randperm(len(found), generator=generator)[:_CANDIDATES]].to(self.centre)
         self.memory.copy_(coreset((chosen - self.centre) @ self.whiten, len(self.memory)))
+
+
+def compact(sizes: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """Return the mean loss of sizes (N, h, w) where `share` of each place is defective, in nats.
+
+    Cross-entropy, where exp(-size) is the probability of a place without defect: Ruff et al., "Rethinking Assumptions
+    in Deep Anomaly Detection" (2021), with the pseudo-Huber size and for each place as in Liznerski et al.,
+    "Explainable Deep One-Class Classification" (2021).
+    """
+    return ((1 - share) * sizes - share * torch.log(-torch.expm1(-sizes) + _TINY)).mean()
 
 
 def stacked(pyramid: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -40,7 +40,7 @@ def anomaly_textures() -> Recipe:
         model=use("patches"),
         task=use("anomaly", method="memory", window=5, flip=True),
         train=TrainConfig(
-            epochs=25,
+            epochs=100,
             batch_size=32,
             lr=3e-3,
             weight_decay=0.02,

@@ -16,7 +16,7 @@ from stages.dataset import Array, DataInfo
 from stages.tasks.anomaly import rates
 from stages.tasks.anomaly.defects import Defects
 from stages.tasks.anomaly.maps import Errors, Threshold
-from stages.tasks.anomaly.memory import Memory
+from stages.tasks.anomaly.memory import Memory, compact
 
 Method = Literal["reconstruction", "memory"]
 
@@ -143,14 +143,14 @@ class Anomaly:
         return self.defects(raw, generator) if self.method == "memory" else (raw, targets)
 
     def loss(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Return the mean squared error; for a memory the cross-entropy of logits and the share that is defective."""
+        """Return the mean squared error; for a memory what `compact` says of places that are defective in part."""
         if self.method == "reconstruction":
             return scores.mean()
         defective = (targets > 0).to(scores.dtype)
         if defective.dim() == 1:  # a batch that `augment` has not seen
             defective = defective[:, None, None].expand_as(scores)
         share = F.adaptive_avg_pool2d(defective[:, None], (scores.shape[1], scores.shape[2]))[:, 0]
-        return F.binary_cross_entropy_with_logits(scores, share)
+        return compact(scores, share)
 
     def metrics(self, outputs: Mapping[str, Array], targets: Array) -> dict[str, float]:
         """Return what `rates.figures` says of a split."""

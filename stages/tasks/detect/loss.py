@@ -7,7 +7,9 @@ from torchvision.ops import box_iou, generalized_box_iou_loss
 from stages.data.read.boxes import NOTHING
 from stages.tasks.detect.head import Seen
 
-_REACH = 4  # a map sees things up to so many times its stride, the coarsest one all that are larger
+# A map sees things of so many times its stride, the finest one all that are smaller, the coarsest all that are larger.
+# Maps overlap: what lies between two of them is seen by both alike, so that the worse box of one is suppressed.
+_REACH = (1.5, 5)
 _RADIUS = 1.5  # of the places around a thing's middle that are to see it, in strides
 _BOXES = 2.0  # weight of the boxes' loss beside that of the scores, as in Generalized Focal Loss
 
@@ -57,8 +59,8 @@ def assigned(things: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, 
     sides = things[..., 2:4] - things[..., :2]  # (N, M, 2)
     longer = sides.amax(dim=2)[:, None]  # (N, 1, M)
     steps = torch.unique_consecutive(strides)
-    lower = torch.where(strides == steps[0], 0, strides * _REACH / 2)[:, None]  # strides double from map to map
-    upper = torch.where(strides == steps[-1], torch.inf, strides * _REACH)[:, None]
+    lower = torch.where(strides == steps[0], 0, strides * _REACH[0])[:, None]
+    upper = torch.where(strides == steps[-1], torch.inf, strides * _REACH[1])[:, None]
     centres = (things[..., :2] + things[..., 2:4]) / 2
     apart = (places[:, None, :2] - centres[:, None]).abs().amax(dim=3)  # (N, P, M)
     near = apart < _RADIUS * strides[:, None]

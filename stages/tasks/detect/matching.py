@@ -30,8 +30,9 @@ def decide(outputs: Mapping[str, Array], score_threshold: float, iou_threshold: 
     margins = _margins(outputs, valid, score_threshold, iou_threshold)
     with np.errstate(invalid="ignore"):  # from no box to no box it is infinite too
         scores = np.where(valid, outputs["scores"].astype(np.float64), -np.inf)
-        gaps = np.nan_to_num(scores[:, :-1] - scores[:, 1:], nan=np.inf)
-    margins[:, 1:], margins[:, :-1] = np.minimum(margins[:, 1:], gaps), np.minimum(margins[:, :-1], gaps)
+        gaps = np.nan_to_num(scores[:, :-1] - scores[:, 1:], nan=np.inf, posinf=np.inf)
+    margins[:, 1:] = np.minimum(margins[:, 1:], gaps)
+    margins[:, :-1] = np.minimum(margins[:, :-1], gaps)
     return np.where(valid, outputs["class_index"], NONE), margins
 
 

@@ -70,7 +70,7 @@ def test_maps_are_stacked_as_the_finest_one() -> None:
     assert stacked(pyramid(0)).shape == (5, 5, 5, 3)
 
 
-def test_distances_are_as_large_as_the_picture_and_logits_as_the_map() -> None:
+def test_distances_are_as_large_as_the_picture_and_sizes_as_the_map() -> None:
     memory = Memory(5, vectors=8, window=3)
     assert memory(pyramid(0)).shape == (5, 5, 3)
     memory.fit([pyramid(0), pyramid(1)])

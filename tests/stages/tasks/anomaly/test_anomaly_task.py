@@ -71,16 +71,18 @@ def test_a_memory_takes_any_pyramid_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("targets", [torch.zeros(6, dtype=torch.int64), torch.zeros(6, 32, 32, dtype=torch.uint8)])
-def test_the_loss_of_a_memory_falls_where_defects_are_told(targets: torch.Tensor) -> None:
+def test_the_loss_of_a_memory_falls_where_defects_are_large(targets: torch.Tensor) -> None:
     graph = graph_of(anomaly_textures(), PICTURES).train()
     raw = torch.randint(0, 255, (6, 32, 32, 1), dtype=torch.uint8)
     views, where = graph.task.augment(raw, targets, torch.Generator().manual_seed(1))
     assert views.shape == raw.shape
     assert where.shape == (6, 32, 32)
-    logits = graph.scores(views)
-    told = (torch.nn.functional.adaptive_avg_pool2d(where[:, None], logits.shape[1:])[:, 0] - 0.5) * 10
-    assert graph.task.loss(told, where) < graph.task.loss(-told, where)
-    assert graph.task.loss(logits, targets).isfinite()  # a batch without made-up defects
+    sizes = graph.scores(views)
+    assert sizes.min() >= 0
+    share = torch.nn.functional.adaptive_avg_pool2d(where[:, None], sizes.shape[1:])[:, 0]
+    assert graph.task.loss(5 * share, where) < graph.task.loss(5 * (1 - share), where)
+    assert graph.task.loss(0 * sizes, where).isfinite()
+    assert graph.task.loss(sizes, targets).isfinite()  # a batch without made-up defects
 
 
 def test_the_loss_of_an_auto_encoder_is_what_it_does_not_make_again() -> None:

@@ -58,13 +58,19 @@ def test_a_head_sees_every_place_inside_of_the_picture() -> None:
 
 def test_things_are_seen_by_the_places_around_their_middle_on_the_map_of_their_size() -> None:
     seats = places()
-    rows, seen, which = loss.assigned(things((20, 20, 32, 28, 1), (2, 2, 32, 32, 0), (0, 0, 64, 48, 1))[:, 1:], seats)
+    rows, seen, which = loss.assigned(things((20, 20, 32, 28, 1), (2, 2, 24, 24, 0), (0, 0, 64, 48, 1))[:, 1:], seats)
     assert set(rows.tolist()) == {0}
-    for thing, stride, middle in ((0, 4, (26, 24)), (1, 8, (17, 17)), (2, 16, (32, 24))):
+    for thing, stride, middle in ((0, 4, (26, 24)), (1, 8, (13, 13)), (2, 16, (32, 24))):
         mine = seats[seen[which == thing]]
         assert set(mine[:, 2].tolist()) == {stride}
         assert 4 <= len(mine) <= 9
         assert ((mine[:, :2] - torch.tensor(middle)).abs() < 1.5 * stride).all()
+
+
+def test_a_thing_between_two_maps_is_seen_by_both() -> None:
+    seats = places()
+    _, seen, _ = loss.assigned(things((20, 20, 36, 30, 1))[:, 1:], seats)
+    assert set(seats[seen, 2].tolist()) == {4, 8}
 
 
 def test_of_two_things_a_place_sees_the_smaller_one() -> None:
