@@ -36,7 +36,7 @@ class Anomaly(Result):
     size: tuple[int, ...]
 
     def draw(self, picture: object = None) -> "Image.Image":
-        """Return `picture` (path, bytes, PIL image, uint8 array) with new places coloured: yellow, and red from 1.5 on.
+        """Return `picture` (path, bytes, PIL image, uint8 array), new places yellow from a score of 0.75, red from 1.5.
 
         Of a series it is a chart of the scores over time, whatever `picture` is.
         """

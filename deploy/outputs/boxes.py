@@ -10,6 +10,8 @@ from deploy.outputs.kind import OutputKind, Result
 if TYPE_CHECKING:
     from PIL import Image
 
+_NAMED = 6  # boxes that a line names
+
 
 @dataclass(frozen=True)
 class Box:
@@ -37,6 +39,13 @@ class Boxes(Result):
     boxes: tuple[Box, ...]
     width: int
     height: int
+
+    def line(self) -> str:
+        """Return how many boxes there are, and what is in the best of them."""
+        best = ", ".join(f"{box.label} {box.score:.0%}" for box in self.boxes[:_NAMED])
+        return (
+            f"{len(self.boxes)} found" + (f": {best}" if best else "") + (", ..." if len(self.boxes) > _NAMED else "")
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return size and boxes as JSON values."""

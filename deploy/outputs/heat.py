@@ -4,7 +4,7 @@ import numpy as np
 
 from deploy.arrays import Array
 
-_FROM, _TO = 0.5, 2.0  # scores between which a place goes from not coloured to coloured most
+_FROM, _HOT, _TO = 0.75, 1.5, 2.0  # scores from which a place is coloured; is red; is coloured most
 _VEIL = 0.7  # how much of the colour lies over the picture there
 _YELLOW, _RED, _BLUE = np.array([240.0, 228.0, 66.0]), np.array([213.0, 40.0, 20.0]), np.array([86.0, 120.0, 160.0])
 _INK = 40.0
@@ -23,13 +23,13 @@ def resized(scores: Array, width: int, height: int) -> Array:
 
 
 def heated(pixels: Array, scores: Array) -> Array:
-    """Return uint8 (H, W, 3) pixels under colours: none up to half the threshold, then yellow, red from there on.
+    """Return uint8 (H, W, 3) pixels under colours: none up to 0.75 of the threshold, then yellow, red from 1.5 on.
 
     scores    (h, w) in units of the threshold, of the whole picture whatever its size
     """
     height, width = pixels.shape[:2]
     found = resized(scores, width, height).astype(np.float64)[:, :, None]
-    hot = np.clip(found - _FROM, 0, 1)
+    hot = np.clip((found - _FROM) / (_HOT - _FROM), 0, 1)
     colour = _YELLOW + (_RED - _YELLOW) * hot
     share = _VEIL * np.clip((found - _FROM) / (_TO - _FROM), 0, 1)
     mixed: Array = pixels + (colour - pixels) * share

@@ -18,6 +18,12 @@ class Result:
         """Return the result as JSON values."""
         raise NotImplementedError
 
+    def line(self) -> str:
+        """Return the result in one line, for people: of `to_dict` what is no list and no file, or as a kind says it."""
+        shown = {key: value for key, value in self.to_dict().items() if not isinstance(value, list | dict)}
+        words = {key: f"{value:.4f}" if isinstance(value, float) else str(value) for key, value in shown.items()}
+        return "  ".join(f"{key} {word}" for key, word in words.items() if not word.startswith("data:"))
+
     def draw(self, picture: object = None) -> "Image.Image":
         """Return the result drawn over `picture` (path, bytes, PIL image, uint8 array), or on a plain ground."""
         raise UsageError(f"{type(self).__name__} has no picture; use its fields, or to_dict()")

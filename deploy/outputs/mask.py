@@ -51,6 +51,11 @@ class Mask(Result):
         indexed.putpalette(palette(len(self.labels), self.background))
         return png(indexed)
 
+    def line(self) -> str:
+        """Return the share of each class that is there."""
+        there = {label: count for label, count in self.areas().items() if count}
+        return "  ".join(f"{label} {count / self.mask.size:.1%}" for label, count in there.items())
+
     def to_dict(self) -> dict[str, Any]:
         """Return labels, pixels by label, size, and the mask as a PNG in a data URL."""
         height, width = self.mask.shape

@@ -23,6 +23,10 @@ class Poem(Result):
         """All lines, one after the other."""
         return "".join(self.lines)
 
+    def line(self) -> str:
+        """Return title and lines in one line."""
+        return "  ".join(part for part in (self.title, *self.lines) if part)
+
     def to_dict(self) -> dict[str, Any]:
         """Return title, text, lines and seed as JSON values."""
         return {"title": self.title, "text": self.text, "lines": list(self.lines), "seed": self.seed}

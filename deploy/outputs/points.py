@@ -50,6 +50,14 @@ class Points(Result):
         """Those points of which the network is sure enough; none where a picture shows nothing of the kind."""
         return tuple(point for point in self.points if point.found)
 
+    def line(self) -> str:
+        """Return how many points were found, and where the surest is."""
+        found = f"{len(self.found)} of {len(self.points)} points found"
+        if not self.found:
+            return found
+        surest = max(self.found, key=lambda point: point.confidence)
+        return f"{found}, surest {surest.name} at {surest.x:.1f}, {surest.y:.1f}"
+
     def to_dict(self) -> dict[str, Any]:
         """Return size and points as JSON values."""
         return {"width": self.width, "height": self.height, "points": [vars(point) for point in self.points]}

@@ -11,6 +11,8 @@ from deploy.bundle import Signature
 from deploy.errors import UsageError
 from deploy.outputs.kind import OutputKind, Result
 
+_NAMED = 5  # items that a line names
+
 
 @dataclass(frozen=True)
 class Item:
@@ -47,6 +49,10 @@ class Ranking(Result):
                 raise UsageError(f"rank: item {wanted} is not among the {len(self.catalogue.ids):,} that are known")
             found.append(Item(wanted, self.catalogue.titles[place], float(self.all_scores[place])))
         return tuple(sorted(found, key=lambda item: -item.score))
+
+    def line(self) -> str:
+        """Return the titles of the best items."""
+        return "; ".join(item.title for item in self.items[:_NAMED]) or "nothing is left to recommend"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the best item's title and all of the list as JSON values."""

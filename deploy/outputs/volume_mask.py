@@ -69,6 +69,11 @@ class VolumeMask(Result):
         data: bytes = nibabel.Nifti1Image(self.mask, affine).to_bytes()
         return gzip.compress(data, mtime=0)  # equal masks give equal bytes
 
+    def line(self) -> str:
+        """Return the share of each class that is there."""
+        there = {label: count for label, count in self.areas().items() if count}
+        return "  ".join(f"{label} {count / self.mask.size:.1%}" for label, count in there.items())
+
     def to_dict(self) -> dict[str, Any]:
         """Return labels, voxels by label, shape, and the mask as gzipped NIfTI in a data URL."""
         return {

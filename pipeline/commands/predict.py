@@ -77,7 +77,8 @@ def command(
                 given = payload if isinstance(payload, dict) else str(payload)
                 click.echo(json.dumps({"input": given} | answer, ensure_ascii=False))
             else:
-                click.echo("  ".join((_name(payload), *_values(answer))))
+                written = (answer["file"],) if out is not None else ()
+                click.echo("  ".join((_name(payload), result.line(), *written)))
     if bad:
         raise click.exceptions.Exit(1)
 
@@ -98,12 +99,3 @@ def _name(payload: Path | str | dict[str, object]) -> str:
         return str(payload)
     line = json.dumps(payload, ensure_ascii=False) if isinstance(payload, dict) else " ".join(payload.split())
     return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"
-
-
-def _values(answer: dict[str, object]) -> list[str]:
-    shown = {key: _word(value) for key, value in answer.items() if not isinstance(value, list | dict)}
-    return [f"{key} {word}" for key, word in shown.items() if not word.startswith("data:")]
-
-
-def _word(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -22,7 +22,7 @@ def digit_canvases(
     *,
     side: int = 96,
     most: int = 8,
-    least_px: int = 14,
+    least_px: int = 16,
     most_px: int = 44,
     clutter: int = 5,
     empty: float = 0.08,
@@ -34,7 +34,7 @@ def digit_canvases(
     """Which digits, and where; grey canvases of `side` px, composed by chance of the pictures in `root`/mnist.
 
     Canvases have 1 to `most` digits, or none in the share `empty` of them. A digit is `least_px` to `most_px` px high
-    or wide, whichever is more, light on dark or dark on light, its ink 60 to 100 % of the way from the shaded ground to
+    or wide, whichever is more, light on dark or dark on light, its ink 70 to 100 % of the way from the shaded ground to
     white or black; it may lie at the border, never across, and no more than a tenth of its box is covered by that of
     another. `clutter` is the
     most lines, and the most scraps of digits, that lie around. Targets are those of `stages.data.read.boxes`; boxes
@@ -142,7 +142,7 @@ def _put(levels: Array, ink: Array, corner: tuple[int, int], label: int, chance:
     part = levels[y : y + height, x : x + width]
     room = 1 - float(part.mean())
     to = 1.0 if room > chance.uniform(0.35, 0.65) else 0.0
-    part += ink * chance.uniform(0.6, 1.0) * (to - part)
+    part += ink * chance.uniform(0.7, 1.0) * (to - part)
     return np.array([x, y, x + width, y + height, label], np.float32)
 
 

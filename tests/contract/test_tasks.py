@@ -97,6 +97,8 @@ def test_the_result_is_right_and_has_a_json_form(walked: Walked, predictor: Pred
     walked.problem.right(result, walked.data)
     words = json.dumps(result.to_dict(), allow_nan=False)
     assert json.loads(words) == result.to_dict()
+    assert result.line()
+    assert "\n" not in result.line()
 
 
 def test_the_result_can_be_drawn_where_it_should(walked: Walked, predictor: Predictor) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from deploy.bundle import Signature, TensorSpec
 from deploy.inputs import input_kind
+from deploy.outputs import Result
 from pipeline import serving
 from tests.pipeline.conftest import Invoke
 
@@ -27,7 +28,7 @@ SPECS = {
 }
 
 
-class Answer:
+class Answer(Result):
     def __init__(self, array: Any) -> None:
         self.array = array
 

@@ -100,7 +100,7 @@ def _by_kind(found: Array, score: Array, above: Array, labels: tuple[str, ...]) 
 def _gallery(title: str, caption: str, rows: Array, answers: Answers) -> Iterator[Gallery]:
     items = tuple(_item(int(row), answers) for row in rows[:_SHOWN])
     if items:
-        where = " Beside each, where it is new: yellow from half the threshold on, red from 1.5 times."
+        where = " Beside each, where it is new: yellow from 0.75 of the threshold, red from 1.5 on."
         yield Gallery(title, caption + where, items)
 
 

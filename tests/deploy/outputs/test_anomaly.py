@@ -69,7 +69,7 @@ def test_the_file_is_the_map_in_per_cent_of_the_threshold() -> None:
 def test_a_drawing_colours_what_is_new_and_nothing_else() -> None:
     pixels = np.full((2, 3, 3), 100, np.uint8)
     drawn = np.asarray(picture(size=(2, 3)).draw(pixels))
-    assert np.array_equal(drawn[0, :2], pixels[0, :2])  # up to half the threshold
+    assert np.array_equal(drawn[0, :2], pixels[0, :2])  # up to 0.75 of the threshold
     assert drawn[0, 2, 1] > 100 > drawn[0, 2, 2]  # at the threshold between yellow and red
     assert drawn[1, 1, 0] > 150 > 80 > drawn[1, 1, 1]  # red
     assert picture(size=(40, 60)).draw().size == (60, 40)

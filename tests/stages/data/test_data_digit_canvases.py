@@ -33,7 +33,7 @@ def test_canvases_have_boxes_inside_of_them_and_some_are_empty(root):
     assert (boxes[:, :4] <= 64).all()
     sides = boxes[:, 2:4] - boxes[:, :2]
     assert sides.min() >= 2
-    assert set(sides.max(axis=1)) <= set(range(14, 25))
+    assert set(sides.max(axis=1)) <= set(range(16, 25))
     assert data.info.counts == tuple(np.bincount(boxes[:, 4].astype(int), minlength=10))
 
 
