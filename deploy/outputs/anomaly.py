@@ -35,6 +35,10 @@ class Anomaly(Result):
     score_map: Array = field(repr=False, compare=False)
     size: tuple[int, ...]
 
+    def line(self) -> str:
+        """Return the side of the threshold, and how far the score is on it."""
+        return f"{'anomaly' if self.is_anomaly else 'normal'}  score {self.score:.2f}, threshold {_THRESHOLD:g}"
+
     def draw(self, picture: object = None) -> "Image.Image":
         """Return `picture` (path, bytes, PIL image, uint8 array), new places yellow from a score of 0.75, red from 1.5.
 

@@ -1,7 +1,7 @@
 """Boxes around things in a picture, with what they are."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deploy.arrays import Array
@@ -39,6 +39,10 @@ class Boxes(Result):
     boxes: tuple[Box, ...]
     width: int
     height: int
+
+    def above(self, score: float) -> "Boxes":
+        """Return the same with those boxes only that have a better score; all have the graph's least one at least."""
+        return replace(self, boxes=tuple(box for box in self.boxes if box.score > score))
 
     def line(self) -> str:
         """Return how many boxes there are, and what is in the best of them."""

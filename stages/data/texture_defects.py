@@ -23,7 +23,7 @@ def texture_defects(
     *,
     texture: Literal["brick", "grass", "gravel"] = "brick",
     side: int = 48,
-    train: int = 512,
+    train: int = 1024,
     validation: int = 200,
     test: int = 200,
     seed: int = 0,

@@ -15,7 +15,6 @@ from stages.augment.draw import uniform
 _ROUND, _SQUARE = 2.0, 8.0  # exponents of |x|^p + |y|^p < 1
 _THIN_PX = 1.5
 _LARGEST = 255.0
-_CLEAREST = 0.3  # least opacity of a defect
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,7 @@ class Defects:
         """Return float pixels (N, H, W, C) in [0, 255], and where a defect is: float (N, H, W), 0 or 1."""
         pixels = image_NHWC.permute(0, 3, 1, 2).float()
         mask = self._places(pixels, generator)
-        opacity = 1 - (1 - _CLEAREST) * (uniform(len(pixels), 1, generator).view(-1, 1, 1, 1) + 1) / 2
-        soft = F.avg_pool2d(mask[:, None], 3, stride=1, padding=1) * opacity
+        soft = F.avg_pool2d(mask[:, None], 3, stride=1, padding=1)
         changed = torch.lerp(pixels, _contents(pixels, generator), soft).clamp(0, _LARGEST)
         return changed.permute(0, 2, 3, 1), mask
 

@@ -14,7 +14,7 @@ def detector_digits() -> Recipe:
         data=use("digit_canvases"),
         input=use("image", height=0, width=0, mean=(0.5,), std=(0.25,)),
         model=use("pyramid_small"),
-        task=use("detect"),
+        task=use("detect", score_threshold=0.1),
         train=TrainConfig(
             epochs=12,
             batch_size=16,

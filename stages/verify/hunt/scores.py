@@ -17,7 +17,7 @@ def divergence(reference: Reference, noise: Mapping[str, float]) -> Score:
     def score(feeds: Feeds) -> Array:
         truth = reference.truth(feeds)
         rounded = aligned(reference, reference.rounded(feeds), truth)
-        return _largest(feeds, [_rms(rounded[name], truth[name]) / noise[name] for name in noise])
+        return _largest(feeds, [_ratio(_rms(rounded[name], truth[name]), least) for name, least in noise.items()])
 
     return score
 
@@ -38,7 +38,7 @@ def noise_ratio(reference: Reference, answer: Answer, noise: Mapping[str, float]
             if found[name].shape != truth[name].shape:
                 return np.full(count(feeds), np.inf)
             own = np.maximum(_rms(rounded[name], truth[name]), least)
-            ratios.append(np.where(_finite(truth, name), _rms(found[name], truth[name]) / own, 0))
+            ratios.append(np.where(_finite(truth, name), _ratio(_rms(found[name], truth[name]), own), 0))
         return _largest(feeds, ratios)
 
     return score
@@ -49,6 +49,12 @@ def _rms(values: Array, truth: Array) -> Array:
     difference = (values.astype(np.float64) - truth).reshape(len(truth), -1)
     apart: Array = np.sqrt(np.square(difference).mean(1))
     return np.nan_to_num(apart, nan=np.inf)
+
+
+def _ratio(error: Array, noise: Array | float) -> Array:
+    """Return error (N,) by noise; where a detector finds nothing there is none: then 0 without error, else infinite."""
+    least = np.broadcast_to(noise, error.shape)
+    return np.asarray(np.divide(error, least, out=np.where(error > 0, np.inf, 0.0), where=least > 0))
 
 
 def _finite(outputs: Outputs, name: str) -> Array:

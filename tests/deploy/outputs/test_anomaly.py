@@ -43,6 +43,8 @@ def test_a_result_says_score_side_and_where() -> None:
     assert plain.pop("score_map").startswith("data:image/png;base64,")
     assert plain == {"score": 9.0, "is_anomaly": True, "threshold": 1.0, "width": 6, "height": 4}
     assert not picture(MAP / 10).is_anomaly
+    assert result.line() == "anomaly  score 9.00, threshold 1"
+    assert picture(MAP / 10).line() == "normal  score 0.90, threshold 1"
 
 
 def test_results_hold_what_is_their_own() -> None:

@@ -43,6 +43,13 @@ def test_parts_of_the_picture_become_px_of_the_picture_as_it_came() -> None:
     assert result.boxes[1] == Box("cat", 0, 0.5, 0, 0, 200, 100)
 
 
+def test_boxes_above_a_score_are_a_result_too() -> None:
+    (result,) = read(arrays())
+    assert [box.label for box in result.above(0.5).boxes] == ["dog"]
+    assert result.above(0.5).width == result.width
+    assert result.above(0).boxes == result.boxes
+
+
 def test_it_is_json_and_frozen() -> None:
     (result,) = read(arrays(count=1))
     box = {"label": "dog", "index": 1, "score": 0.75, "x1": 10.0, "y1": 20.0, "x2": 50.0, "y2": 60.0}
