@@ -47,8 +47,8 @@ class Split:
     """Raw samples and their targets.
 
     inputs     one array (N, ...) when all samples have one shape, else a sequence of arrays, decoded when asked for
-    targets    int64 (N,) for classes; uint8 (N, H, W) or (N, D, H, W) for masks, of classes or `UNKNOWN`; other tasks say
-               what theirs are
+    targets    int64 (N,) for classes; uint8 (N, H, W) or (N, D, H, W) for masks, of classes or `UNKNOWN`; other tasks
+               say what theirs are
     """
 
     inputs: Array | Sequence[Array]

@@ -11,12 +11,12 @@ def detector_digits() -> Recipe:
     """
     return Recipe(
         name="detector_digits",
-        data=use("digit_canvases"),
+        data=use("digit_canvases", train=12000),
         input=use("image", height=0, width=0, mean=(0.5,), std=(0.25,)),
         model=use("pyramid_small"),
         task=use("detect", score_threshold=0.1),
         train=TrainConfig(
-            epochs=12,
+            epochs=4,
             batch_size=16,
             lr=4e-3,
             weight_decay=0.02,
