@@ -72,7 +72,7 @@ def test_no_top_is_a_usage_error() -> None:
 
 
 def test_an_unknown_kind_names_those_known() -> None:
-    with pytest.raises(BundleError, match=r"output kind 'smell': this onnxway knows classes"):
+    with pytest.raises(BundleError, match=r"output kind 'smell': this onnxway knows .*classes"):
         output_kind(Signature("smell", ()))
 
 
