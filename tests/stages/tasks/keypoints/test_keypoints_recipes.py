@@ -8,7 +8,7 @@ from stages import discover, train
 from stages.recipe import replace
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.parametrize("name", ["keypoints_faces", "keypoints_faces_regression"])
 def test_recipe(name: str, tmp_path: Path) -> None:
     recipe = replace(discover.recipe(name), train={"device": "cpu"})
