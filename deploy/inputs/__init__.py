@@ -4,10 +4,8 @@ A kind is a file here with a subclass of `InputKind`, and an entry in `KINDS`; e
 in the graph. Training decodes pictures, volumes and texts by the same functions, so that it sees what serving sees.
 """
 
-import importlib
-
+from deploy import kinds
 from deploy.bundle import Signature
-from deploy.errors import BundleError
 from deploy.inputs.checks import check
 from deploy.inputs.kind import MAX_PIXELS, InputKind
 
@@ -28,11 +26,5 @@ KINDS = {
 
 def input_kind(signature: Signature) -> InputKind:
     """Return the kind that a signature names; `BundleError` for one that this version does not know."""
-    if signature.kind not in KINDS:
-        choices = ", ".join(sorted(KINDS))
-        raise BundleError(
-            f"input kind {signature.kind!r}: this onnxway knows {choices}; upgrade: pip install -U onnxway"
-        )
-    module = importlib.import_module(f"deploy.inputs.{signature.kind}")
-    kind: InputKind = getattr(module, KINDS[signature.kind])(signature)
+    kind: InputKind = kinds.made("input", KINDS, signature)
     return kind

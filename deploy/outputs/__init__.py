@@ -4,10 +4,8 @@ A kind is a file here with a frozen result class and a subclass of `OutputKind` 
 everything that depends on the task stays in the graph.
 """
 
-import importlib
-
+from deploy import kinds
 from deploy.bundle import Signature
-from deploy.errors import BundleError
 from deploy.outputs.kind import OutputKind, Result
 
 __all__ = ["KINDS", "OutputKind", "Result", "output_kind"]
@@ -29,11 +27,5 @@ KINDS = {
 
 def output_kind(signature: Signature) -> OutputKind:
     """Return the kind that a signature names; `BundleError` for one that this version does not know."""
-    if signature.kind not in KINDS:
-        choices = ", ".join(sorted(KINDS))
-        raise BundleError(
-            f"output kind {signature.kind!r}: this onnxway knows {choices}; upgrade: pip install -U onnxway"
-        )
-    module = importlib.import_module(f"deploy.outputs.{signature.kind}")
-    kind: OutputKind = getattr(module, KINDS[signature.kind])(signature)
+    kind: OutputKind = kinds.made("output", KINDS, signature)
     return kind

@@ -1,11 +1,10 @@
 """Pixels as `<img>` with the picture inside the page."""
 
-import base64
 import html
-import io
 
 import numpy as np
 
+from deploy.outputs.pictures import PNG, data_url, png
 from stages.dataset import Array
 
 _LARGEST_PX = 256
@@ -17,10 +16,7 @@ def img(pixels: Array, words: str) -> str:
 
     picture = Image.fromarray(pixels)
     picture.thumbnail((_LARGEST_PX, _LARGEST_PX))
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="{html.escape(words)}" src="data:image/png;base64,{data}">'
+    return f'<img alt="{html.escape(words)}" src="{data_url(png(picture), PNG)}">'
 
 
 def stretched(values: Array) -> Array:

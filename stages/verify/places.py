@@ -7,7 +7,8 @@ as grave as the gravest of them: the flipped place with the largest margin.
 import numpy as np
 
 from stages.dataset import Array
-from stages.verify.reference import Matching, Outputs, Reference
+from stages.task import Matching
+from stages.verify.reference import Outputs, Reference
 
 
 def held(reference: Reference, found: Outputs, truth: Outputs) -> tuple[Outputs, Array, Array, Array]:

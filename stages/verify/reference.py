@@ -8,20 +8,6 @@ from torch import nn
 from deploy.bundle import Signature
 from stages.dataset import Array
 from stages.recipe import Precision
-from stages.task import Matching
-
-__all__ = [
-    "Answer",
-    "Feeds",
-    "Matching",
-    "Outputs",
-    "Particular",
-    "Perturbable",
-    "Reference",
-    "Slow",
-    "Transparent",
-    "deciding_noise",
-]
 
 Feeds = dict[str, Array]  # input tensors by name, one batch
 Outputs = dict[str, Array]  # output tensors by name

@@ -11,10 +11,11 @@ from torch import nn
 from stages.dataset import Array
 from stages.deployed import Deployed, deployed
 from stages.recipe import Precision
+from stages.task import Matching
 from stages.train.device import tf32
 from stages.verify.perturbation import perturbed, reordered
 from stages.verify.precision import WORDS, rounding
-from stages.verify.reference import Feeds, Matching, Outputs
+from stages.verify.reference import Feeds, Outputs
 
 _CPU = torch.device("cpu")
 
