@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from deploy.schema import from_plain
@@ -30,11 +31,10 @@ def faulty(self, step, rows, loss):
     if step == at and fault == "error" and ranks().rank == 1:
         raise TrainingError("this process has had enough")
     if step == at and fault == "signal" and ranks().leads:
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        waiting = signal.getsignal(signal.SIGTERM)
         os.kill(os.getppid(), signal.SIGTERM)  # to torchrun, which passes it on
-        signal.sigwait([signal.SIGTERM])  # it has come: now it may, in the middle of a step
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-        os.kill(os.getpid(), signal.SIGTERM)
+        while signal.getsignal(signal.SIGTERM) == waiting:  # it comes in the middle of a step
+            time.sleep(0.01)
     add(self, step, rows, loss)
 
 
