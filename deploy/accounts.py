@@ -47,32 +47,33 @@ class Queued(Protocol):
 class Passage:
     """Where one request was, for whoever hands this to `Batcher.run`; all 0 until it has been answered.
 
-    arrived, began, ended    came to the queue, its batch began, its batch ended: seconds of `time.monotonic`
+    A request of many steps, like a poem, is many runs, one after the other, and hands this to all of them.
+
+    arrived, began, ended    came to the queue, its first batch began, its last batch ended: seconds of `time.monotonic`
+    queue_s, compute_s       seconds in the queue, and that its batches ran: sums over its runs
     batch_rows               rows of the batch that it shared; of several batches, the largest
+    runs                     how many it took
     """
 
-    __slots__ = ("arrived", "batch_rows", "began", "ended")
+    __slots__ = ("arrived", "batch_rows", "began", "compute_s", "ended", "queue_s", "runs")
 
     def __init__(self) -> None:
-        self.arrived = self.began = self.ended = 0.0
-        self.batch_rows = 0
+        self.arrived = self.began = self.ended = self.queue_s = self.compute_s = 0.0
+        self.batch_rows = self.runs = 0
 
     def note(self, jobs: Sequence[Queued]) -> None:
-        """Take the times of the jobs that a request became: from the first one's to the last one's."""
+        """Take the times of the jobs that a run became: from the first one's to the last one's."""
         first = jobs[0]
         ran = first.ran
-        self.arrived, self.began, self.ended, self.batch_rows = first.arrived, ran.began, ran.ended, ran.rows
+        began, ended, rows = ran.began, ran.ended, ran.rows
         for job in jobs[1:]:
-            self.began = min(self.began, job.ran.began)
-            self.ended = max(self.ended, job.ran.ended)
-            self.batch_rows = max(self.batch_rows, job.ran.rows)
-
-    @property
-    def queue_s(self) -> float:
-        """Seconds in the queue."""
-        return self.began - self.arrived
-
-    @property
-    def compute_s(self) -> float:
-        """Seconds that its batch ran."""
-        return self.ended - self.began
+            began = min(began, job.ran.began)
+            ended = max(ended, job.ran.ended)
+            rows = max(rows, job.ran.rows)
+        if not self.runs:
+            self.arrived, self.began = first.arrived, began
+        self.ended = ended
+        self.queue_s += began - first.arrived
+        self.compute_s += ended - began
+        self.batch_rows = max(self.batch_rows, rows)
+        self.runs += 1

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,11 @@ from deploy.lanes import Runner
 from deploy.latency import LatencyTable
 
 Arrays = Mapping[str, Array]
+Told = Callable[[Arrays | OnnxwayError], object]
+"""Is called with an answer, or with what went wrong."""
+
 Reply = Any
-"""An asyncio or a concurrent future, or a `_Whole` that waits for all parts of a large request."""
+"""An asyncio future, a `Told`, or a `_Whole` that waits for all parts of a large request."""
 
 INLINE_S = 1e-3
 """A batch that took no longer when it was measured runs on the event loop that asked: a thread would cost it more."""
@@ -171,10 +175,18 @@ class Batcher:
     def submit(self, arrays: Arrays, deadline: float | None = None, priority: int = 0) -> "Future[Arrays]":
         """Do what `run` does for callers on threads; cancelling the future cancels the job."""
         future: Future[Arrays] = Future()
-        jobs = self._queue(arrays, future, deadline, priority)
-        future.add_done_callback(lambda done: self._cancel(jobs) if done.cancelled() else None)
-        self._dispatch()
+        cancel = self.ask(arrays, partial(_settle_one, future), deadline, priority)
+        future.add_done_callback(lambda done: cancel() if done.cancelled() else None)
         return future
+
+    def ask(self, arrays: Arrays, told: Told, deadline: float | None = None, priority: int = 0) -> Callable[[], object]:
+        """Do what `submit` does, without a future; return what cancels the job.
+
+        told    is called once, on the thread that ran the batch, and must not raise; not for a job that was cancelled
+        """
+        jobs = self._queue(arrays, told, deadline, priority)
+        self._dispatch()
+        return partial(self._cancel, jobs)
 
     def close(self) -> None:
         """Refuse what comes, finish what is queued and running, and end the lanes."""
@@ -335,7 +347,7 @@ class Batcher:
     def _deliver(
         self, outcomes: Sequence[tuple[_Task, Arrays | OnnxwayError]], here: asyncio.AbstractEventLoop | None = None
     ) -> None:
-        """Answer: futures of threads at once, those of an event loop in one wake-up of it (now, when on it)."""
+        """Answer: threads at once, futures of an event loop in one wake-up of it (now, when on it)."""
         loops: dict[asyncio.AbstractEventLoop, list[tuple[Reply, Arrays | OnnxwayError]]] = {}
         for task, outcome in outcomes:
             reply, answer = task.reply, outcome
@@ -346,8 +358,8 @@ class Batcher:
                 if isinstance(whole, Exception):
                     self._cancel(reply.jobs)
                 reply, answer = reply.reply, whole
-            if type(reply) is Future:
-                _settle_one(reply, answer)
+            if callable(reply):
+                reply(answer)
             else:
                 loops.setdefault(reply.get_loop(), []).append((reply, answer))
         for loop, answers in loops.items():
@@ -374,20 +386,3 @@ def _settle_one(future: "Future[Arrays]", answer: Arrays | OnnxwayError) -> None
         future.set_exception(answer)
     else:
         future.set_result(answer)
-
-
-def then(first: "Future[Arrays]", change: Callable[[Arrays], Any]) -> "Future[Any]":
-    """Return a future of what `change` makes of the first one's result; cancelling it cancels that one too."""
-    second: Future[Any] = Future()
-
-    def finish(done: "Future[Arrays]") -> None:
-        if not second.set_running_or_notify_cancel():
-            return
-        try:
-            second.set_result(change(done.result()))
-        except Exception as error:  # whatever it is, it belongs to whoever waits
-            second.set_exception(error)
-
-    second.add_done_callback(lambda done: first.cancel() if done.cancelled() else None)
-    first.add_done_callback(finish)
-    return second

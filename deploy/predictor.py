@@ -3,7 +3,7 @@
 import itertools
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +32,7 @@ from deploy.outputs import OutputKind, Result, output_kind
 from deploy.passport import Check, Passport
 from deploy.providers import Provider, Session, Threads, open_session
 from deploy.rows import AnyRows
-from deploy.turns import Talk, Turns, held, submitted, together
+from deploy.turns import Talk, Told, Turns, held, submitted, together
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -214,15 +214,18 @@ class Predictor:
         Raises `InputError` at once, and `OverloadedError` when the queue is too long; `DeadlineError` may come later,
         from the future. Cancelling the future takes the job out of the queue.
         """
-        from deploy.batcher import then  # here, because only serving needs it
-
         turns = Turns(self._input.converse(payload))
         arrays, batch, batcher = turns.first, self._input.is_batch(payload), self.batcher
         self._input.check(arrays)
-        answer = submitted(turns, lambda asked, left: batcher.submit(asked, left, priority), deadline)
-        return then(
-            answer, lambda outputs: self.results(outputs, arrays) if batch else self.results(outputs, arrays)[0]
-        )
+
+        def ask(asked: Arrays, told: Told, left: float | None) -> Callable[[], object]:
+            return batcher.ask(asked, told, left, priority)
+
+        def result(outputs: Mapping[str, Array]) -> Any:
+            results = self.results(outputs, arrays)
+            return results if batch else results[0]
+
+        return submitted(turns, ask, deadline, result)
 
     def warm_up(self, serving: "Serving | None" = None) -> "Batcher":
         """Measure the model, choose lanes and batch sizes, and return the batcher that `submit` uses; once.

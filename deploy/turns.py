@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Arrays = dict[str, Array]
 Outputs = Mapping[str, Array]
 Talk = Generator[Arrays, Outputs, Outputs]
+Told = Callable[[Outputs | Exception], object]
+Ask = Callable[[Arrays, Told, float | None], Callable[[], object]]
+"""Input tensors, who is told the outputs or what went wrong, and seconds; returns what cancels the run."""
 
 
 class Turns:
@@ -69,33 +72,44 @@ def _stacked(parts: Sequence[Outputs]) -> Arrays:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def submitted(
-    turns: Turns, submit: "Callable[[Arrays, float | None], Future[Any]]", deadline: float | None
-) -> "Future[Outputs]":
-    """Return a future of a talk's answer, each run handed to `submit` with the seconds that are left.
+def submitted(turns: Turns, ask: Ask, deadline: float | None, change: Callable[[Outputs], Any]) -> "Future[Any]":
+    """Return a future of what `change` makes of a talk's answer.
 
-    Raises what `submit` raises for the first run; cancelling the future ends the talk with the run it is at.
+    Each run is handed to `ask` with the seconds that are left. Raises what `ask` raises for the first run. Cancelling
+    the future cancels the run that the talk is at, and ends it.
     """
     from concurrent.futures import Future  # here, because only serving needs it
 
-    began, whole = time.monotonic(), Future[Outputs]()
+    began, whole = time.monotonic(), Future[Any]()
+    cancel: Callable[[], object] | None = None
 
-    def ask() -> None:
+    def go_on() -> None:
+        nonlocal cancel
         left = None if deadline is None else deadline - (time.monotonic() - began)
-        submit(turns.arrays, left).add_done_callback(heard)
+        cancel = ask(turns.arrays, heard, left)
 
-    def heard(outputs: "Future[Any]") -> None:
+    def heard(outputs: Outputs | Exception) -> None:
         if whole.cancelled():
             return
+        if isinstance(outputs, Exception):
+            failed(outputs)
+            return
         try:
-            turns.hear(outputs.result())
+            turns.hear(outputs)
             if turns.answer is None:
-                ask()
-            elif whole.set_running_or_notify_cancel():
-                whole.set_result(turns.answer)
+                go_on()
+                return
+            result = change(turns.answer)
         except Exception as error:  # whatever it is, it belongs to whoever waits
+            failed(error)
+        else:
             if whole.set_running_or_notify_cancel():
-                whole.set_exception(error)
+                whole.set_result(result)
 
-    ask()
+    def failed(error: Exception) -> None:
+        if whole.set_running_or_notify_cancel():
+            whole.set_exception(error)
+
+    go_on()
+    whole.add_done_callback(lambda done: cancel() if cancel and done.cancelled() else None)
     return whole

@@ -7,7 +7,7 @@ from deploy.errors import UsageError
 from deploy.outputs import Result
 from deploy.outputs.pictures import PNG, png
 
-_ENDINGS = {PNG: ".png", "application/x-nifti": ".nii.gz", "text/plain": ".txt"}
+_ENDINGS = {PNG: ".png", "application/x-nifti": ".nii.gz", "text/plain": ".txt", "text/csv": ".csv"}
 
 
 def write(result: Result, media: str, payload: object, folder: Path) -> Path:

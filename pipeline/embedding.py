@@ -26,6 +26,8 @@ Payload = Path | str
 def features(reference: str | None, *, unit: bool, force: bool, runs: Path, data_root: Path) -> Path:
     """Make a verified bundle of a trained run's features, as a run of its own; return its folder.
 
+    It does not become the latest run: that stays the one that was worked in.
+
     Raises `UsageError` for a run that is an embedding already, or whose data is not here as it was.
     """
     from stages.tasks.embed import features as part
@@ -46,10 +48,10 @@ def features(reference: str | None, *, unit: bool, force: bool, runs: Path, data
     recipe = part.recipe_of(trained, data, unit=unit)
     folder, inputs = run.place(recipe, data.info.digest, runs)
     if force or folder.kept("train", inputs) is None:
-        with folder.locked():
+        with folder.locked(aside=True):
             part.take(trained, recipe, data, folder.begin("train", inputs, force=True))
             folder.seal("train", inputs, ())
-    return run.run(recipe, runs=runs, data_root=data_root, observer=Console(), data=data)
+    return run.run(recipe, runs=runs, data_root=data_root, observer=Console(), aside=True, data=data)
 
 
 def served(reference: str, *, unit: bool, force: bool, runs: Path, data_root: Path) -> Path:

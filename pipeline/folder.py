@@ -110,10 +110,15 @@ class RunFolder:
         files.write_json(folder / INPUTS, inputs | {"files": noted})
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder for this process; it becomes the latest run. `BusyError` when somebody else holds it."""
+    def locked(self, *, aside: bool = False) -> Iterator[None]:
+        """Hold the folder for this process; `BusyError` when somebody else holds it.
+
+        It becomes the latest run, unless it is made `aside`: what another run needs is not what people go on with.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / LOCK).open("a+") as file:
+        lock = self.path / LOCK
+        before = lock.stat().st_mtime_ns if lock.exists() else 0
+        with lock.open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -126,7 +131,10 @@ class RunFolder:
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
-            self.touch()
+            if aside:
+                os.utime(lock, ns=(before, before))
+            else:
+                self.touch()
             yield
 
     def touch(self) -> None:

@@ -78,11 +78,14 @@ def run(
     observer: Observer,
     last: str = "package",
     force: bool = False,
+    aside: bool = False,
     data: "Dataset | None" = None,
 ) -> Path:
     """Walk from training to the stage `last` in the run folder of this recipe; return that folder.
 
-    `data` is the recipe's dataset, when the caller has read it already.
+    aside    do not make it the latest run
+    data     the recipe's dataset, when the caller has read it already
+
     Raises `VerdictError` when a stage's result is falsy (report and MLflow have it by then),
     `InterruptedStageError`, `BusyError`, and whatever a stage raises.
     """
@@ -94,7 +97,7 @@ def run(
         check_components(recipe)  # before a folder is made, and an MLflow run begun, for a misspelt option
     if ranks().leads:
         names = list(STAGES)[: list(STAGES).index(last) + 1]
-        _walk(work, folder, names, force)
+        _walk(work, folder, names, force, aside)
     elif force or folder.kept("train", inputs) is None:  # another process of a distributed training: it only computes
         importlib.import_module("stages.train").run(recipe, work.data, folder.stage("train"), observer)
     return folder.path
@@ -169,11 +172,11 @@ def later_inputs(stage: str, config: Any, upstream: Result, upstream_key: str) -
     return with_key({"stage": stage, "config": to_plain(config), "upstream": before, "code": code_version(stage)})
 
 
-def _walk(work: Work, folder: RunFolder, names: list[str], force: bool) -> Result:
+def _walk(work: Work, folder: RunFolder, names: list[str], force: bool, aside: bool = False) -> Result:
     from pipeline import tracking
 
     tracking.client()  # a store that cannot be reached is said before a folder is made
-    with folder.locked(), terminable(), tracking.Tracker(folder, work.recipe) as tracker:
+    with folder.locked(aside=aside), terminable(), tracking.Tracker(folder, work.recipe) as tracker:
         made = False
         for name in names:
             with _explained(name, folder):
@@ -185,7 +188,8 @@ def _walk(work: Work, folder: RunFolder, names: list[str], force: bool) -> Resul
         with _explained("the report", folder):
             page = _report(folder, work, made)
             tracker.report(page)
-        folder.link()
+        if not aside:
+            folder.link()
         if isinstance(result, VerifyResult):
             for line in verdict.lines(result.passport, "model.onnx"):
                 work.observer.say(line)

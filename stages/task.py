@@ -73,12 +73,15 @@ class Matched:
 
     aligned     outputs as `found`, with things where the truth has the same ones; where it has none, as in the truth
     expected    decisions of the truth (N, places); decided: those found; margins: how far another one is
+    things      of each row (N,), how many things both have, whose values are compared: where there is none, aligned
+                values say nothing
     """
 
     aligned: Mapping[str, Array]
     expected: Array
     decided: Array
     margins: Array
+    things: Array
 
 
 @runtime_checkable

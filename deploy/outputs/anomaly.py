@@ -8,7 +8,6 @@ import numpy as np
 
 from deploy.arrays import Array
 from deploy.bundle import Signature
-from deploy.errors import UsageError
 from deploy.outputs.heat import chart, grey, heated, resized
 from deploy.outputs.kind import OutputKind, Result
 from deploy.outputs.pictures import PNG, data_url, ground, png
@@ -16,6 +15,7 @@ from deploy.outputs.pictures import PNG, data_url, ground, png
 if TYPE_CHECKING:
     from PIL import Image
 
+CSV = "text/csv"
 _THRESHOLD = 1.0
 
 
@@ -52,9 +52,15 @@ class Anomaly(Result):
         return Image.fromarray(heated(np.asarray(ground(picture, width, height)), self.score_map))
 
     def to_file(self) -> bytes:
-        """Return a grey PNG of the picture's size: values are per cent of the threshold, up to 255."""
+        """Return a grey PNG of the picture's size: values are per cent of the threshold, up to 255.
+
+        Of a series it is CSV with the columns time, where a place begins, in samples of the series, and score.
+        """
         if len(self.size) == 1:
-            raise UsageError("the scores of a series have no file form; use score_map, to_dict(), or draw()")
+            places = len(self.score_map)
+            times = [f"{place * self.size[0] / places:g}" for place in range(places)]
+            rows = zip(times, self.score_map.astype(str), strict=True)  # as many digits as float32 has
+            return "\n".join(["time,score", *map(",".join, rows), ""]).encode()
         height, width = self.size
         return png(grey(resized(self.score_map, width, height)))
 
@@ -73,7 +79,7 @@ class AnomalyOutput(OutputKind):
     def __init__(self, signature: Signature) -> None:
         super().__init__(signature)
         self.pictures = len(signature.tensors[-1].shape) == 3
-        self.media = PNG if self.pictures else ""
+        self.media = PNG if self.pictures else CSV
 
     def read(self, arrays: Mapping[str, Array], inputs: Mapping[str, Array]) -> list[Anomaly]:
         """Return one `Anomaly` for each row."""

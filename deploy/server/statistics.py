@@ -24,7 +24,7 @@ class Timing:
     """The stages of one request, each timed from the end of the one before it, and what it was about.
 
     began      when it began, as `time.perf_counter` has it
-    passage    its times in the queue and in its batch, where a scheduler runs it
+    passage    its times in the queue and in its batches, where a scheduler runs it
     info       the model that it was for, once known; `rows`: how many it asked about
     """
 
@@ -58,7 +58,7 @@ class Timing:
         passage, times = self.passage, [seconds * 1e3 for seconds in self.laps.values()]
         batched = passage.batch_rows > 0
         if batched:
-            times += ((passage.began - passage.arrived) * 1e3, (passage.ended - passage.began) * 1e3)
+            times += (passage.queue_s * 1e3, passage.compute_s * 1e3)
         return _server_timing(tuple(self.laps), batched) % tuple(times)
 
 
@@ -102,8 +102,9 @@ class Histogram:
 class Statistics:
     """What a model has done since it was loaded; used from one thread, the event loop's.
 
-    All are of requests: those that share a batch are each computed as long as it ran. What a scheduler did, in
-    batches, it counts itself; without one, nothing is queued, and each request is an execution.
+    All are of requests: those that share a batch are each computed as long as it ran, those of many steps as long as
+    all of theirs ran. What a scheduler did, in batches, it counts itself; without one, nothing is queued, and each
+    request is an execution.
     """
 
     success: Duration = field(default_factory=Duration)
@@ -126,10 +127,9 @@ class Statistics:
         self.compute_input.add(laps.get("decode", 0.0))
         self.compute_output.add(laps.get("encode", 0.0))
         if passage.batch_rows:
-            waited = passage.began - passage.arrived
-            self.queue.add(waited)
-            self.queue_s.add(waited)
-            self.compute_infer.add(passage.ended - passage.began)
+            self.queue.add(passage.queue_s)
+            self.queue_s.add(passage.queue_s)
+            self.compute_infer.add(passage.compute_s)
         else:
             self.compute_infer.add(laps.get("infer", 0.0))
         self.rows += rows

@@ -16,7 +16,7 @@ class SeriesAugment:
 
     noise        standard deviation of what is added to each value, as a part of the channel's own over time
     scale        largest change of all values, either way: 0.1 is 0.9 to 1.1, own for each channel
-    magnitude    the same as a smooth curve over time: magnitude warping
+    magnitude    largest change of the distances from the channel's mean, a smooth curve over time: magnitude warping
     warp         largest change of speed, either way, as a smooth curve over time: time warping
     crop         largest part of the time that is cut away; what is left is stretched to the whole length
     erase        length of a piece that is set to the channel's mean, as a part of the whole; 0: none
@@ -45,7 +45,9 @@ class SeriesAugment:
             factor = 1 + self.scale * uniform(count, channels, generator)
             series_NCT = series_NCT * factor[:, :, None]  # noqa: N806
         if self.magnitude:
-            series_NCT = series_NCT * (1 + self.magnitude * _curve(count, length, generator))[:, None]  # noqa: N806
+            mean = series_NCT.mean(dim=2, keepdim=True)
+            change = self.magnitude * _curve(count, length, generator)[:, None]
+            series_NCT = series_NCT + (series_NCT - mean) * change  # noqa: N806
         if self.noise:
             drawn = torch.randn(series_NCT.shape, generator=generator, device=generator.device)
             spread = series_NCT.std(dim=2, correction=0, keepdim=True)

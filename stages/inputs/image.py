@@ -54,7 +54,8 @@ class ImagePreprocess(nn.Module):
     def forward(self, image_NHWC: torch.Tensor) -> torch.Tensor:  # noqa: N803
         """Return the network's input; accepts float pixels in [0, 255] too, as augmentation makes them."""
         pixels = self.resize(image_NHWC)
-        return (pixels / 255 - self.mean) / self.std  # type: ignore[operator]
+        # In place from the first copy on: in training of small networks each new one costs a hundredth of the step.
+        return (pixels / 255).sub_(self.mean).div_(self.std)  # type: ignore[arg-type]
 
     def resized(self, image_NHWC: torch.Tensor) -> torch.Tensor:  # noqa: N803
         """Return uint8 (N, height, width, C): pictures of the network's own size, for training."""

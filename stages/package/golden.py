@@ -1,22 +1,24 @@
 """Golden samples: rows and answers that every later load of the bundle must reproduce, and the truth beside them."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from deploy.errors import OnnxwayError
+from deploy.errors import BundleError, OnnxwayError
 from deploy.passport import Passport
 from deploy.samples import ROW, Sample
 from stages.dataset import Array
 from stages.verify.cases import all_edges
 from stages.verify.material import Material
 from stages.verify.places import aligned
-from stages.verify.reference import Feeds, Reference, deciding_noise
+from stages.verify.reference import Answer, Feeds, Reference, deciding_noise
 from stages.verify.session import open_model
 
 _LARGE = 2**20  # bytes of the answers to one made input: maps of very wide pictures would fill the bundle
+_MORE = 64  # test rows that are tried beyond those asked for
 
 
 def golden_samples(
@@ -28,42 +30,81 @@ def golden_samples(
     which rounding alone could turn a decision on another machine is left out (of many in a row, as in a mask, those
     places are marked instead). So are edges that have very large answers, that the network cannot take, or on which
     the file is half as far from the truth already as a replay allows.
+
+    Where test rows are left out, others take their place; where all of them are answered with nothing, like pictures
+    in which a detector finds no thing, one more is looked for that is not. `BundleError` when no row can be taken.
     """
-    answer = open_model(model, "cpu")
-    noise = deciding_noise(reference, passport.noise)
-    samples: dict[bytes, Sample] = {}
-    for feeds, note in _chosen(reference, material, rows, worst):
+    judge = _Judge(open_model(model, "cpu"), reference, passport)
+    real = _rows(judge, material, rows)
+    if not real:
+        raise BundleError(
+            f"golden samples: none of {min(material.size, rows + _MORE)} test rows can be one, each has a decision "
+            "that rounding may turn on another machine; train longer, until it is surer, or add test data"
+        )
+    edges = ((feeds, f"edge: {title}") for title, feeds in all_edges(reference, material.row(0)))
+    samples = {_key(sample): sample for sample in real}
+    for feeds, note in itertools.chain(edges, ((sample.inputs, sample.note) for sample in worst)):
         try:
-            sample = Sample(feeds, answer(feeds), reference.truth(feeds), reference.rounded(feeds), note)
+            sample = judge.settled(feeds, note)
         except (RuntimeError, OnnxwayError):
-            if note.startswith(ROW):
-                raise
             continue
-        if not sample.real and sum(value.nbytes for value in sample.outputs.values()) > _LARGE:
-            continue
-        if not sample.real and any(
-            error > passport.limit / 2 * max(passport.noise.get(name, 0.0), _rms(sample.rounded[name], truth))
-            for name, truth in sample.reference.items()
-            if (error := _rms(sample.outputs[name], truth))
-        ):
-            continue
-        margin = 4 * passport.limit * max(noise, _own_noise(reference, sample))
-        settled = _settled(sample, *reference.decide(sample.outputs), margin)
-        if settled is not None:
-            key = b"".join(array.tobytes() + str(array.shape).encode() for array in feeds.values())
-            samples.setdefault(key, settled)
+        if sample is not None and (sample.real or judge.repeatable(sample)):
+            samples.setdefault(_key(sample), sample)
     return list(samples.values())
 
 
-def _chosen(
-    reference: Reference, material: Material, rows: int, worst: Sequence[Sample]
-) -> Iterator[tuple[Feeds, str]]:
-    for number in np.unique(np.linspace(0, material.size - 1, rows).astype(int)):
-        yield material.row(number), f"{ROW}: {number} of {material.source}"
-    for title, feeds in all_edges(reference, material.row(0)):
-        yield feeds, f"edge: {title}"
-    for sample in worst:
-        yield sample.inputs, sample.note
+def _rows(judge: "_Judge", material: Material, wanted: int) -> list[Sample]:
+    """Return as many test rows as are wanted, or one more: some are left out, and one at least must show something."""
+    kept: list[Sample] = []
+    for number in _spread(material.size, wanted)[: wanted + _MORE]:
+        shown = any(map(_shows, kept))
+        if len(kept) >= wanted and shown:
+            break
+        sample = judge.settled(material.row(number), f"{ROW}: {number} of {material.source}")
+        if sample is not None and (len(kept) < wanted or _shows(sample)):
+            kept.append(sample)
+    return kept
+
+
+def _spread(size: int, wanted: int) -> list[int]:
+    """Return the numbers of all rows: first those wanted, spread evenly, then the others by chance."""
+    first = np.unique(np.linspace(0, size - 1, wanted).astype(int))
+    others = np.setdiff1d(np.arange(size), first)
+    return [*first.tolist(), *np.random.default_rng(0).permutation(others).tolist()]
+
+
+def _shows(sample: Sample) -> bool:
+    """Tell whether every output of real numbers is more than zeros."""
+    return all(value.any() for value in sample.outputs.values() if value.dtype.kind == "f")
+
+
+def _key(sample: Sample) -> bytes:
+    return b"".join(array.tobytes() + str(array.shape).encode() for array in sample.inputs.values())
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Makes samples, and says which of them another machine will repeat."""
+
+    answer: Answer
+    reference: Reference
+    passport: Passport
+
+    def settled(self, feeds: Feeds, note: str) -> Sample | None:
+        """Return the sample, marked where decisions are unsure; None where rounding may turn what cannot be marked."""
+        truth, rounded = self.reference.truth(feeds), self.reference.rounded(feeds)
+        sample = Sample(feeds, self.answer(feeds), truth, rounded, note)
+        noise = max(deciding_noise(self.reference, self.passport.noise), _own_noise(self.reference, sample))
+        return _settled(sample, *self.reference.decide(sample.outputs), 4 * self.passport.limit * noise)
+
+    def repeatable(self, sample: Sample) -> bool:
+        """Tell whether the answers to a made input are small, and far closer to the truth than a replay allows."""
+        noise, limit = self.passport.noise, self.passport.limit
+        return sum(value.nbytes for value in sample.outputs.values()) <= _LARGE and all(
+            error <= limit / 2 * max(noise.get(name, 0.0), _rms(sample.rounded[name], truth))
+            for name, truth in sample.reference.items()
+            if (error := _rms(sample.outputs[name], truth))
+        )
 
 
 def _settled(sample: Sample, decisions: Array, margins: Array, margin: float) -> Sample | None:

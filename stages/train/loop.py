@@ -19,7 +19,7 @@ from stages.observer import Observer
 from stages.ranks import ranks
 from stages.recipe import Recipe, TrainConfig
 from stages.result import TrainResult, save
-from stages.train import batches, checkpoint, choice, device, optim, weights
+from stages.train import batches, checkpoint, choice, device, layout, optim, unset, weights
 from stages.train.check import check
 from stages.train.checkpoint import Saved
 from stages.train.distributed import Group, joined
@@ -84,6 +84,9 @@ class Training:
         self.key = checkpoint.training_key(recipe, dataset.info)
         saved = checkpoint.load(folder, self.key, observer)
         self.graph = build(recipe, dataset.info).to(place)
+        if place.type == "cpu":
+            layout.keep_plain(self.graph)
+            unset.avoid(self.graph)
         group.share_statistics(self.graph, place)
         require_fit(dataset, self.graph.input)
         self.order = batches.Order(recipe.train, len(dataset.train), group.ranks)

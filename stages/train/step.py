@@ -6,7 +6,7 @@ from torch import nn
 from stages.graph import Graph
 from stages.recipe import TrainConfig
 from stages.task import Scores
-from stages.train import optim
+from stages.train import layout, optim
 from stages.train.distributed import Group
 
 
@@ -18,22 +18,17 @@ class Scorer(nn.Module):
         self.graph, self.channels_last, self.place = graph, channels_last, place
         self.reduced = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
         for weight in graph.parameters():
-            weight.data = weight.data.contiguous(memory_format=self._format(weight))
+            weight.data = weight.data.contiguous(memory_format=layout.of(weight, channels_last))
 
     def forward(self, raw: torch.Tensor) -> tuple[Scores, ...]:
         """Return the scores of the graph's own head and, in training, of its auxiliary ones."""
         x = self.graph.pre(raw)
-        x = x.contiguous(memory_format=self._format(x))
+        x = x.contiguous(memory_format=layout.of(x, self.channels_last))
         if self.reduced is None:
             return self.graph.all_scores(x)
         with torch.autocast(self.place.type, self.reduced):
             scores = self.graph.all_scores(x)
         return tuple(_single(part) for part in scores)
-
-    def _format(self, tensor: torch.Tensor) -> torch.memory_format:
-        """Return channels last for pictures and volumes, and for the weights of their convolutions."""
-        last = {4: torch.channels_last, 5: torch.channels_last_3d} if self.channels_last else {}
-        return last.get(tensor.dim(), torch.contiguous_format)
 
 
 def _single(scores: Scores) -> Scores:
@@ -57,8 +52,8 @@ class Stepper:
 
     def __call__(self, raw: torch.Tensor, targets: torch.Tensor, share: float) -> torch.Tensor:
         """Make one step; return the mean loss of these rows, which count as `share` of what one process has."""
-        loss = self.graph.loss(self.scores(raw), targets)
         self.optimizer.zero_grad()
+        loss = self.graph.loss(self.scores(raw), targets)
         self.scaler.scale(loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
         if self.config.clip_norm:
             self.scaler.unscale_(self.optimizer)

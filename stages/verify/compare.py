@@ -54,6 +54,7 @@ class Comparison:
     malformed      what was wrong with answers that could not be compared at all
     worst          the batches that were answered worst
     kept           the first batches and their truths, some 64 rows, for `redraw`
+    things         rows that were compared; of answers that are lists, things that both have
     screened       rows that were held against the yardstick only, see `screen`
     """
 
@@ -64,6 +65,7 @@ class Comparison:
     worst: Worst = field(default_factory=Worst)
     kept: list[tuple[Feeds, Outputs]] = field(default_factory=list)
     rows: int = 0
+    things: int = 0
     screened: int = 0
 
     def add(self, feeds: Feeds, found: Outputs, where: str, known: tuple[Outputs, Outputs] | None = None) -> None:
@@ -84,8 +86,9 @@ class Comparison:
         if malformations(self.reference.output, found, rounded):
             self._add(feeds, found, where, rows)
             return
-        answers, *places = held(self.reference, found, rounded)
-        expected, decided, margins = worst_places(*places)
+        matched = held(self.reference, found, rounded)
+        answers = matched.aligned
+        expected, decided, margins = worst_places(matched)
         suspect = np.asarray(decided != expected) | _unequal(answers, rounded, len(rows))
         for name, pool in self.pools.items():
             apart = np.abs(answers[name].astype(np.float64) - rounded[name]).reshape(len(rows), -1).max(axis=1)
@@ -93,6 +96,7 @@ class Comparison:
             suspect |= margins <= _NEAR_TIE * pool.worst_noise()
         clear = ~suspect
         self.screened += int(clear.sum())
+        self.things += int(matched.things[clear].sum())
         self.decided.append(Decisions(rows[clear], expected[clear], decided[clear], margins[clear], suspect[clear]))
         if suspect.any():
             asked, answered = ({name: value[suspect] for name, value in one.items()} for one in (feeds, found))
@@ -114,7 +118,9 @@ class Comparison:
             return
         if isinstance(self.reference, Perturbable):
             self._keep([(feeds, truth)])
-        answers, *places = held(self.reference, found, truth)
+        matched = held(self.reference, found, truth)
+        answers = matched.aligned
+        self.things += int(matched.things.sum())
         yardstick = aligned(self.reference, rounded, truth)
         ratios = [0.0]
         for name, exact in truth.items():
@@ -123,7 +129,7 @@ class Comparison:
                 batch.add(answers[name], yardstick[name], exact)
                 pool.merge(batch)
                 ratios.append(batch.ratio(pool.rms_noise()))
-        expected, decided, margins = worst_places(*places)
+        expected, decided, margins = worst_places(matched)
         flipped = np.asarray(decided != expected) | _unequal(answers, truth, len(rows))
         self.decided.append(Decisions(rows, expected, decided, margins, flipped))
         tie = deciding_noise(self.reference, self.noise()) or 1.0
@@ -138,6 +144,7 @@ class Comparison:
         self.worst.merge(other.worst)
         self._keep(other.kept)
         self.rows += other.rows
+        self.things += other.things
         self.screened += other.screened
 
     def redraw(self, scales: Mapping[str, float]) -> None:
@@ -183,6 +190,10 @@ class Comparison:
         """Return the pooled rounding noise of the yardstick, by output."""
         return {name: pool.rms_noise() for name, pool in self.pools.items()}
 
+    def blank(self) -> list[str]:
+        """Return the outputs of real numbers of which nothing was compared: no thing, or nothing but zeros."""
+        return [name for name, pool in self.pools.items() if not self.things or pool.blank]
+
     def worst_ratio(self, least_noise: dict[str, float]) -> float:
         """Return the largest noise ratio of all outputs: 0.0 where none is real, NaN when nothing was compared."""
         ratios = [pool.ratio(least_noise[name]) for name, pool in self.pools.items()]
@@ -199,7 +210,7 @@ class Comparison:
         return Decisions.joined(self.decided)
 
 
-def _unequal(found: Outputs, truth: Outputs, rows: int) -> Array:
+def _unequal(found: Mapping[str, Array], truth: Outputs, rows: int) -> Array:
     """Return which rows (N,) differ in an output of whole numbers; all of them where outputs are not by row."""
     unequal = np.zeros(rows, bool)
     for name, exact in truth.items():

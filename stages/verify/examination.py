@@ -1,7 +1,8 @@
 """One model on one provider under examination: what the families of checks share."""
 
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from deploy.placement import Placement
 from deploy.providers import Provider
 from stages.observer import Observer
 from stages.recipe import VerifyConfig
-from stages.verify.compare import Comparison
+from stages.verify.compare import Comparison, Decisions
 from stages.verify.known import Known
 from stages.verify.material import Material, count
 from stages.verify.reference import Answer, Feeds, Outputs, Reference, deciding_noise
@@ -35,7 +36,9 @@ class Examination:
     open         no check has failed yet
     findings     figures behind the checks, as JSON values by topic, for the report
     answers      the model's answers on the test rows, by output
-    known        the reference's answers to the first test rows
+    begin        number of the first batch of test rows that is answered with something; as a rule the first
+    shown        the decisions on that batch
+    known        the reference's answers to that batch
     test         the comparison on the test rows; the first family of checks makes it
     placement    where each node of the session runs
     """
@@ -56,6 +59,8 @@ class Examination:
     open: bool = True
     findings: dict[str, Any] = field(default_factory=dict)
     answers: Outputs = field(default_factory=dict)
+    begin: int = 0
+    shown: Decisions | None = None
     known: Known | None = None
     test: Comparison | None = None
     placement: Placement = field(default_factory=lambda: Placement(()))
@@ -70,17 +75,21 @@ class Examination:
         return max(self.tie_margin, 2 * self.config.limit * deciding_noise(self.reference, group.noise()))
 
     def sample(self) -> Feeds:
-        """Return the first batch of test rows."""
-        return next(self.material.test(self.config.max_batch))
+        """Return the first batch of test rows that is answered with something."""
+        return next(itertools.islice(self.material.test(self.config.max_batch), self.begin, None))
 
     def unsure(self) -> Feeds:
-        """Return the first batch of test rows, the least sure first: where a soft-max saturates, faults do not show."""
+        """Return the rows of `sample`, the least sure first: where a soft-max saturates, faults do not show."""
         feeds = self.sample()
-        first = self.test.decided[0] if self.test is not None and self.test.decided else None
-        if first is None or len(first.rows) != count(feeds) or first.rows[0] != 0:
+        if self.shown is None or len(self.shown.rows) != count(feeds):
             return feeds
-        order = np.argsort(first.margins, kind="stable")
+        order = np.argsort(self.shown.margins, kind="stable")
         return {name: array[order] for name, array in feeds.items()}
+
+    def others(self) -> Iterator[Feeds]:
+        """Yield the batches of test rows beside `sample`."""
+        batches = enumerate(self.material.test(self.config.max_batch))
+        return (feeds for number, feeds in batches if number != self.begin)
 
     def compare(self, answered: Iterable[tuple[Feeds, Outputs, str]]) -> Comparison:
         """Compare answers (feeds, outputs, a name for messages) with the reference's."""

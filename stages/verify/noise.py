@@ -110,6 +110,11 @@ class Pool:
         self.redrawn += other.redrawn
 
     @property
+    def blank(self) -> bool:
+        """Whether every value is 0, the true ones and the model's: then they say nothing about the model."""
+        return not self.largest and not self.model.worst
+
+    @property
     def worst(self) -> float:
         """Largest difference of the model to the truth."""
         return self.model.worst

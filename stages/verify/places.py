@@ -7,18 +7,17 @@ as grave as the gravest of them: the flipped place with the largest margin.
 import numpy as np
 
 from stages.dataset import Array
-from stages.task import Matching
+from stages.task import Matched, Matching
 from stages.verify.reference import Outputs, Reference
 
 
-def held(reference: Reference, found: Outputs, truth: Outputs) -> tuple[Outputs, Array, Array, Array]:
-    """Return answers in the truth's order, and by place expected decisions, those found, and margins."""
+def held(reference: Reference, found: Outputs, truth: Outputs) -> Matched:
+    """Return answers in the truth's order, and the decisions by place; where nothing is matched, a row is a thing."""
     if isinstance(reference, Matching):
-        matched = reference.match(found, truth)
-        return dict(matched.aligned), matched.expected, matched.decided, matched.margins
+        return reference.match(found, truth)
     expected, margins = reference.decide(truth)
     decided, _ = reference.decide(found)
-    return found, expected, decided, margins
+    return Matched(found, expected, decided, margins, np.ones(len(expected), np.int64))
 
 
 def aligned(reference: Reference, found: Outputs, truth: Outputs) -> Outputs:
@@ -26,11 +25,12 @@ def aligned(reference: Reference, found: Outputs, truth: Outputs) -> Outputs:
     return dict(reference.match(found, truth).aligned) if isinstance(reference, Matching) else found
 
 
-def worst_places(expected: Array, decided: Array, margins: Array) -> tuple[Array, Array, Array]:
+def worst_places(matched: Matched) -> tuple[Array, Array, Array]:
     """Return expected and found decisions and the margin (N,) at one place of each row.
 
     The flipped one with the largest margin or, where none is flipped, the one with the smallest.
     """
+    expected, decided, margins = matched.expected, matched.decided, matched.margins
     if expected.ndim == 1:
         return expected, decided, margins
     rows = len(expected)

@@ -36,11 +36,14 @@ class Trained:
         assert list(found) == list(expected)
         known = {name: np.asarray(found[name]).astype(value.dtype) for name, value in expected.items()}
         assert {name: value.shape for name, value in known.items()} == {k: v.shape for k, v in expected.items()}
-        aligned, wanted, decided, margins = held(self.twin, known, dict(expected))
-        assert not ((wanted != decided) & (margins > 200 * max(self.noise.values()))).any()
+        matched = held(self.twin, known, dict(expected))
+        differing = matched.expected != matched.decided
+        assert not (differing & (matched.margins > 200 * max(self.noise.values()))).any()
         for name, value in expected.items():
             if value.dtype.kind == "f":
-                np.testing.assert_allclose(aligned[name], value, rtol=0, atol=200 * self.noise[name], err_msg=name)
+                np.testing.assert_allclose(
+                    matched.aligned[name], value, rtol=0, atol=200 * self.noise[name], err_msg=name
+                )
 
 
 def first_rows(feeds: Arrays, rows: int) -> dict[str, np.ndarray]:

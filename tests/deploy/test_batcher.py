@@ -3,10 +3,11 @@
 import asyncio
 import gc
 import os
+import queue
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 
 from deploy import batcher as module
 from deploy.arrays import Array
-from deploy.batcher import Batcher, then
+from deploy.batcher import Batcher
 from deploy.batching import Limits
 from deploy.errors import DeadlineError, NotReadyError, OnnxwayError, OverloadedError
 from deploy.lanes import Runner
@@ -364,18 +365,10 @@ def test_after_a_fork_it_says_so(make: Make, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.undo()
 
 
-def test_a_chain_of_futures() -> None:
-    first: Future[Arrays] = Future()
-    second = then(first, lambda arrays: arrays["x"].sum())
-    first.set_result(x(1))
-    assert second.result(0) == 2
-    first = Future()
-    second = then(first, lambda arrays: arrays["x"].sum())
-    assert second.cancel()
-    with pytest.raises(CancelledError):
-        first.result(0)
-    first = Future()
-    second = then(first, lambda arrays: arrays["z"])
-    first.set_result(x(1))
-    with pytest.raises(KeyError):
-        second.result(0)
+def test_who_asks_is_told_the_answer_or_what_went_wrong(make: Make) -> None:
+    server = make()
+    told: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    server.ask(x(3), told.put)
+    assert told.get(timeout=30)["y"].tolist() == [[6, 6]]
+    server.ask(x(-1), told.put)
+    assert isinstance(told.get(timeout=30), OnnxwayError)

@@ -1,9 +1,7 @@
 """Talks: several runs to one answer, alone, together and by way of futures."""
 
 import threading
-from collections.abc import Iterator
-from concurrent.futures import Future
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -11,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.errors import InputError
-from deploy.turns import Talk, Turns, held, submitted, together
+from deploy.turns import Outputs, Talk, Told, Turns, held, submitted, together
 
 
 def count_down(start: int) -> Talk:
@@ -48,15 +46,23 @@ def test_talks_share_runs_and_keep_their_order(starts: list[int]) -> None:
     assert sum(batches) == sum(start + 1 for start in starts)
 
 
-def later(feeds: dict[str, np.ndarray], left: float | None = None) -> "Future[Any]":
+def at_once(feeds: dict[str, np.ndarray], told: Told, left: float | None = None) -> Callable[[], object]:
+    told(squared(feeds))
+    return lambda: None
+
+
+def later(feeds: dict[str, np.ndarray], told: Told, left: float | None = None) -> Callable[[], object]:
     """The answer from another thread."""
-    answer: Future[Any] = Future()
-    threading.Thread(target=lambda: answer.set_result(squared(feeds))).start()
-    return answer
+    threading.Thread(target=at_once, args=(feeds, told)).start()
+    return lambda: None
+
+
+def total(answer: Outputs) -> float:
+    return float(answer["total"][0])
 
 
 def test_a_submitted_talk_is_answered_by_a_future() -> None:
-    assert submitted(Turns(count_down(4)), later, None).result(30)["total"].tolist() == [30]
+    assert submitted(Turns(count_down(4)), later, None, total).result(30) == 30
 
 
 def test_the_deadline_is_for_all_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,36 +70,48 @@ def test_the_deadline_is_for_all_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
     seen: list[float | None] = []
 
-    def run(feeds: dict[str, np.ndarray], left: float | None) -> "Future[Any]":
+    def run(feeds: dict[str, np.ndarray], told: Told, left: float | None) -> Callable[[], object]:
         seen.append(left)
-        answer: Future[Any] = Future()
-        answer.set_result(squared(feeds))
-        return answer
+        return at_once(feeds, told)
 
-    submitted(Turns(count_down(2)), run, 5.0).result(0)
+    submitted(Turns(count_down(2)), run, 5.0, total).result(0)
     assert seen == [5.0, 2.5, 1.0]
 
 
 def test_what_goes_wrong_belongs_to_whoever_waits() -> None:
-    def failing(feeds: dict[str, np.ndarray], left: float | None) -> "Future[Any]":
+    def failing(feeds: dict[str, np.ndarray], told: Told, left: float | None) -> Callable[[], object]:
         if feeds["n"][0] == 1:
             raise InputError("refused")
-        return later(feeds)
+        return later(feeds, told)
+
+    def wrong(feeds: dict[str, np.ndarray], told: Told, left: float | None) -> Callable[[], object]:
+        told(InputError("it failed"))
+        return lambda: None
 
     with pytest.raises(InputError, match="refused"):
-        submitted(Turns(count_down(3)), failing, None).result(30)
+        submitted(Turns(count_down(3)), failing, None, total).result(30)
     with pytest.raises(InputError, match="refused"):  # at once, for the first run
-        submitted(Turns(count_down(1)), failing, None)
+        submitted(Turns(count_down(1)), failing, None, total)
+    with pytest.raises(InputError, match="it failed"):
+        submitted(Turns(count_down(1)), wrong, None, total).result(0)
+    with pytest.raises(KeyError, match="none"):
+        submitted(Turns(count_down(1)), at_once, None, lambda answer: answer["none"]).result(0)
 
 
-def test_a_cancelled_talk_asks_no_more() -> None:
-    waiting: list[tuple[dict[str, np.ndarray], Future[Any]]] = []
+def test_a_cancelled_talk_asks_no_more_and_leaves_the_queue() -> None:
+    waiting: list[tuple[dict[str, np.ndarray], Told]] = []
+    cancelled: list[int] = []
 
-    def run(feeds: dict[str, np.ndarray], left: float | None) -> "Future[Any]":
-        waiting.append((feeds, Future()))
-        return waiting[-1][1]
+    def run(feeds: dict[str, np.ndarray], told: Told, left: float | None) -> Callable[[], object]:
+        number = len(waiting)
+        waiting.append((feeds, told))
+        return lambda: cancelled.append(number)
 
-    whole = submitted(Turns(count_down(3)), run, None)
+    whole = submitted(Turns(count_down(3)), run, None, total)
+    feeds, told = waiting[0]
+    told(squared(feeds))
     assert whole.cancel()
-    waiting[0][1].set_result(squared(waiting[0][0]))
-    assert len(waiting) == 1
+    assert cancelled == [1]
+    feeds, told = waiting[1]
+    told(squared(feeds))
+    assert len(waiting) == 2

@@ -39,6 +39,8 @@ def test_files_become_vectors_by_the_features_of_a_run(walked: Walked, at_walked
     assert done.stdout == "out/vectors.npz\n"
     assert "notes.txt: not a picture" in done.stderr
     (run,) = {path.resolve() for path in Path("embedded").glob("lenet_digits_features-*")}
+    assert not Path("embedded/latest").exists()
+    assert (run / ".lock").stat().st_mtime_ns == 0  # what is made aside is never the latest run
     source = result.load(TrainResult, walked.run)
     manifest = bundle.load(run / "package" / "bundle").manifest
     assert manifest.output.kind == "embedding"

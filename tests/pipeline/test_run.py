@@ -277,6 +277,21 @@ def test_the_latest_run_is_the_one_last_worked_in(invoke: Invoke, fakes: Fakes, 
     assert invoke("verify", "latest").stdout.strip() == first
 
 
+def test_a_run_that_was_made_aside_is_not_the_latest(tmp_path: Path) -> None:
+    made = [RunFolder(tmp_path / name) for name in ("aside", "first", "second")]
+    for run in made:
+        with run.locked(aside=run.path.name == "aside"):
+            run.stage("train").mkdir()
+            (run.stage("train") / "result.json").touch()
+    assert [path.name for path in folders.all_runs(tmp_path)] == ["second", "first", "aside"]
+    with made[1].locked(aside=True):
+        pass
+    assert [path.name for path in folders.all_runs(tmp_path)] == ["second", "first", "aside"]
+    with made[0].locked():
+        pass
+    assert folders.latest(tmp_path) == made[0].path
+
+
 def test_a_stage_command_works_as_configured_before(invoke: Invoke, fakes: Fakes) -> None:
     run = invoke("run", "--set", "verify.rows=500").stdout.strip()
     fakes.take()

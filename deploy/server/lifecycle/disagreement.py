@@ -10,6 +10,13 @@ from deploy.predictor import Info
 
 CLASSES = "classes"
 
+_DECIDED_BY = {
+    "mask": ("class_index", "probabilities"),
+    "anomaly": ("is_anomaly", "score"),
+    "points": ("found", "confidence"),
+}
+"""By kind of output, what is decided at each place, and the real numbers there by which it is."""
+
 
 @dataclass(frozen=True)
 class Disagreement:
@@ -30,7 +37,9 @@ def compare(info: Info, answers: Mapping[str, Array], other: Info, others: Mappi
 
     A decision among classes is its label. Where there is none, rows differ that the golden samples would not pass
     (`deploy.samples.compare`): whole numbers that are not equal, or real numbers further apart than
-    2 * limit * noise (rms over the row), by the passport of the first version.
+    2 * limit * noise (rms over the row), by the passport of the first version. Where the numbers behind it are no
+    further apart than that, a pixel of a mask, the side of an anomaly and whether a point is found may differ: those
+    are ties. Of boxes and ranked lists another order counts, whatever the reason.
     """
     rows = len(answers[info.output.tensors[0].name])
     differing = np.zeros(rows, bool)
@@ -46,7 +55,7 @@ def compare(info: Info, answers: Mapping[str, Array], other: Info, others: Mappi
             largest[name] = float(apart.max(initial=0.0))
             differing |= np.sqrt(np.mean(np.square(apart), axis=1)) > 2 * info.passport.limit
         else:
-            differing |= _by_row(left != right, rows).any(axis=1)
+            differing |= _by_row((left != right) & ~_ties(info, name, answers, others), rows).any(axis=1)
     if info.output.kind == CLASSES:
         differing = _decided(info, answers) != _decided(other, others)
     return Disagreement(rows, int(differing.sum()), largest)
@@ -54,6 +63,20 @@ def compare(info: Info, answers: Mapping[str, Array], other: Info, others: Mappi
 
 def _decided(info: Info, answers: Mapping[str, Array]) -> Array:
     return np.asarray(info.labels)[answers["class_index"]]
+
+
+def _ties(info: Info, name: str, answers: Mapping[str, Array], others: Mapping[str, Array]) -> Array:
+    """Return at which places of an output both versions have the same numbers, by which it is decided, but for noise.
+
+    Nowhere, if the output is not decided by numbers at the same places.
+    """
+    decided, by = _DECIDED_BY.get(info.output.kind, ("", ""))
+    if name != decided or by not in answers or answers[by].shape != others[by].shape:
+        return np.zeros(1, bool)
+    apart = _apart(answers[by], others[by])
+    if apart.ndim > answers[name].ndim:  # (N, classes, ...)
+        apart = apart.max(axis=1)
+    return np.asarray(apart <= 2 * info.passport.limit * _noise(info, by, answers[by]))
 
 
 def _apart(left: Array, right: Array) -> Array:

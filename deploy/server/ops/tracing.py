@@ -134,7 +134,7 @@ class _Clock:
 
 
 def _stages(timing: Timing, clock: _Clock) -> list[tuple[str, int, int]]:
-    """Return name, start and end of what a request went through."""
+    """Return name, start and end of what a request went through; `compute` ends with the last of its runs."""
     laps, passage = timing.laps, timing.passage
     decoded = timing.began + laps.get("decode", 0.0)
     inferred = decoded + laps.get("infer", 0.0)
@@ -161,6 +161,7 @@ def _model(timing: Timing) -> dict[str, str | int]:
         "onnxway.model.digest": info.digest,
         "onnxway.rows": timing.rows,
         "onnxway.batch_rows": timing.passage.batch_rows,
+        "onnxway.runs": timing.passage.runs,
     }
 
 

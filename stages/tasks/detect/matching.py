@@ -70,6 +70,7 @@ def match(
         np.concatenate([expected, np.full_like(added, NONE)], axis=1),
         np.concatenate([decided, added], axis=1),
         np.concatenate([margins, beyond], axis=1),
+        known.sum(axis=1),
     )
 
 

@@ -31,8 +31,8 @@ def recipe_of(trained: TrainResult, dataset: Dataset, *, unit: bool = True) -> R
     gives = getattr(graph.net, "gives", VECTOR)
     if gives not in _FORMS:
         raise UsageError(
-            f"model {trained.recipe.model.name} gives features of the form {gives!r}; vectors can be made of "
-            f"{', '.join(map(repr, _FORMS))}"
+            f"model {trained.recipe.model.name} gives features of the form {gives!r}, and none of a sample as a whole: "
+            "auto-encoders, recommenders and generators cannot be embedded; give a run of another task"
         )
     task = use(
         "embed",

@@ -11,6 +11,7 @@ from deploy import onnxfile
 from deploy.errors import OnnxwayError
 from deploy.passport import Check
 from stages.dataset import Array
+from stages.task import Matching
 from stages.verify.cases import empty, nasty, unfinite
 from stages.verify.checks.shapes import compared
 from stages.verify.compare import Comparison
@@ -26,6 +27,7 @@ from stages.verify.worst import Batch
 _SEARCHING = 0.7  # part of the budget; the rest is for judging what was found
 _CROWD = 8  # rows in whose noise a nasty input is judged: of one row alone it is now and then small by luck
 _KEPT = 2  # rows of each search that become regression samples
+_UNSURE = 0.05  # share of the places of such a row at which rounding may turn what is decided
 
 # ONNX Runtime's CPU kernels of these may drop a NaN, where torch passes it on: a faithful graph then hides it.
 _DROP_NAN = frozenset({"MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "Max", "Min", "LSTM", "GRU", "RNN"})
@@ -122,16 +124,28 @@ def _number(value: float) -> float | None:
 def _best(exam: Examination, judged: list[Judged]) -> list[Batch]:
     """Return the best rows of each search that another machine can repeat.
 
-    That is: no tie within the noise that the row itself has, and no noise so large that it would hide all others'.
+    That is: no tie within the noise that the row itself has (of many decisions in a row, as in a mask, a few may be),
+    and no noise so large that it would hide all others'.
     """
     kept: dict[str, list[Batch]] = {}
     for one in sorted(judged, key=lambda one: -one.found.after[one.number]):
         quiet = all(noise <= exam.config.limit / 2 * exam.noise[name] for name, noise in one.group.noise().items())
         rows = kept.setdefault(one.found.kind, [])
-        if quiet and one.margin > 2 * exam.tie_margin_of(one.group) and len(rows) < _KEPT:
+        if quiet and len(rows) < _KEPT and _settled(exam, one):
             where = f"hunted for {one.found.kind} ({one.found.what[one.number]})"
             rows.append(Batch(one.group.worst_ratio(exam.noise), row(one.found.feeds, one.number), where))
     return [batch for rows in kept.values() for batch in rows]
+
+
+def _settled(exam: Examination, one: Judged) -> bool:
+    """Tell whether a row is no tie, or can be marked at the few places where it is one."""
+    margin = 2 * exam.tie_margin_of(one.group)
+    if one.margin > margin:
+        return True
+    if isinstance(exam.reference, Matching):
+        return False
+    _, margins = exam.reference.decide(exam.reference.rounded(row(one.found.feeds, one.number)))
+    return margins.ndim > 1 and float((margins <= margin).mean()) <= _UNSURE
 
 
 def _unfinite(exam: Examination, findings: dict[str, Any]) -> Check:

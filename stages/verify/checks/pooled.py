@@ -18,7 +18,10 @@ _LEAST_EXACT = 128
 
 
 def check(exam: Examination) -> Iterator[Check]:
-    """Yield two checks for each real-valued output: the noise ratio by rms, and the ratio of the largest errors."""
+    """Yield two checks for each real-valued output: the noise ratio by rms, and the ratio of the largest errors.
+
+    And one that there was something to compare: of a detector that finds nothing no box was, whatever it answers.
+    """
     pooled = _pool(exam)
     exam.malformed += pooled.malformed
     exam.worst.merge(pooled.worst)
@@ -40,6 +43,7 @@ def check(exam: Examination) -> Iterator[Check]:
     exam.noise = pooled.noise()
     for name, pool in pooled.pools.items():
         yield from _noise(exam, name, pool, pooled)
+    yield _something(pooled)
     exam.findings["noise"] = {name: pool.figures() for name, pool in pooled.pools.items()}
     ratios = {name: pool.ratio() for name, pool in pooled.pools.items()}
     exam.findings["ratios"] = {name: ratio for name, ratio in ratios.items() if math.isfinite(ratio)}
@@ -59,6 +63,21 @@ def _noise(exam: Examination, name: str, pool: Pool, pooled: Comparison) -> Iter
         rows += f" and {pooled.screened} screened by the yardstick"
     detail = f"{rows}: largest difference to float64 {pool.worst:.2e}, {yardstick}: {pool.worst_noise():.2e}"
     yield limited(f"largest error of {name}", pool.worst_ratio(), exam.config.limit, detail)
+
+
+def _something(pooled: Comparison) -> Check:
+    """Check that every output of real numbers was compared where it is more than zeros."""
+    blank = pooled.blank()
+    if not blank:
+        return Check("something compared", True, detail=f"every output, on {pooled.rows} rows")
+    if pooled.things:
+        detail = f"{', '.join(blank)}: 0 everywhere; train longer, or give test data on which it is not"
+    else:
+        detail = (
+            f"{', '.join(blank)}: file and network find no thing in common; train longer, lower the least score "
+            "(task.score_threshold), or give test data in which there is something to find"
+        )
+    return Check("something compared", False, detail=f"nothing was compared in {pooled.rows} rows of {detail}")
 
 
 def _look_again(exam: Examination, pooled: Comparison) -> None:
@@ -81,14 +100,16 @@ def _pool(exam: Examination) -> Comparison:
     exact = _exact(exam)
     wanted = min(exam.config.rows, exact)
     total = max(exam.material.size, wanted)
-    for feeds in exam.material.test(exam.config.max_batch):
+    for number, feeds in enumerate(exam.material.test(exam.config.max_batch)):
         answers.append(exam.answer(feeds))
-        if exam.known is None:
+        if exam.shown is None:
             exam.known = Known(exam.reference, feeds)
         if test.rows < exact:
-            test.add(feeds, answers[-1], "test rows", exam.known.get(feeds))
+            test.add(feeds, answers[-1], "test rows", exam.known.get(feeds) if exam.known else None)
         else:
             test.screen(feeds, answers[-1], "test rows")
+        if exam.shown is None and test.decided and not test.blank():
+            exam.begin, exam.shown = number, test.decided[-1]
         exam.observer.progress(test.rows, total, "test rows")
     pooled.merge(test)
     for feeds in exam.material.more(wanted - exam.material.size, exam.config.max_batch):

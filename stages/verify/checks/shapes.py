@@ -196,8 +196,9 @@ def _alike(exam: Examination, name: str, first: Outputs, second: Outputs, margin
     for key, value in first.items():
         if value.shape != second[key].shape:
             return Check(name, False, detail=f"not so: {words}; {key} is {second[key].shape} instead of {value.shape}")
-    second, expected, decided, sure = held(exam.reference, second, first)
-    ratio, same = 0.0, not ((expected != decided) & (sure > exam.tie_margin)).any()
+    matched = held(exam.reference, second, first)
+    second, sure = dict(matched.aligned), matched.margins
+    ratio, same = 0.0, not ((matched.expected != matched.decided) & (sure > exam.tie_margin)).any()
     for key, value in first.items():
         other = second[key]
         if value.dtype.kind == "f":

@@ -46,9 +46,9 @@ def right(result, data: Dataset) -> None:
 PROBLEM = Problem(
     dataset=blocks,
     input=use("image", height=0, width=0, mean=(0.5,), std=(0.25,)),
-    model=use("pyramid_small", width=8, features=16),
+    model=use("patches", width=8),
     task=use("detect", candidates=30, max_detections=6),
-    train=TrainConfig(epochs=9, batch_size=8, lr=5e-3, schedule="onecycle", warmup=0.2),
+    train=TrainConfig(epochs=7, batch_size=8, lr=5e-3, schedule="onecycle", warmup=0.2),
     verify=VerifyConfig(rows=60, max_batch=16, budget_s=1, witness=2),
     sample=lambda data: data.test.inputs[3],
     file=png,

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from deploy.bundle import Signature, TensorSpec
-from deploy.errors import InputError, UsageError
+from deploy.errors import InputError
 from deploy.outputs import output_kind
 from deploy.outputs.anomaly import Anomaly
 from deploy.outputs.heat import chart, grey, heated
@@ -79,10 +79,10 @@ def test_a_drawing_colours_what_is_new_and_nothing_else() -> None:
         picture().draw(np.zeros((5, 5, 3), np.uint8))
 
 
-def test_a_series_has_numbers_and_a_chart_and_no_file() -> None:
+def test_a_series_has_numbers_and_a_chart_and_a_table() -> None:
     scores = np.array([[0.5, 1.5, 0.0, 7.0]], np.float32)
     kind, (result,) = read(scores, np.zeros((1, 2, 9), np.float32))
-    assert kind.media == ""
+    assert kind.media == "text/csv"
     assert result.to_dict() == {
         "score": 7.0, "is_anomaly": True, "threshold": 1.0, "length": 9, "score_map": [0.5, 1.5, 0.0, 7.0]
     }  # fmt: skip
@@ -91,8 +91,15 @@ def test_a_series_has_numbers_and_a_chart_and_no_file() -> None:
     red = (drawn[:, :, 0] > 180) & (drawn[:, :, 1] < 100)
     quarters = [part.any() for part in np.array_split(red, 4, axis=1)]
     assert quarters == [False, True, False, True]
-    with pytest.raises(UsageError, match="use score_map"):
-        result.to_file()
+    assert result.to_file() == b"time,score\n0,0.5\n2.25,1.5\n4.5,0.0\n6.75,7.0\n"
+
+
+@given(arrays(np.float32, (1, 5), elements=st.floats(0, 2**20, width=32)))
+def test_the_table_of_a_series_holds_its_scores(scores: np.ndarray) -> None:
+    _, (result,) = read(scores, np.zeros((1, 1, 5), np.float32))
+    table = np.loadtxt(io.BytesIO(result.to_file()), delimiter=",", skiprows=1)
+    assert table[:, 0].tolist() == [0, 1, 2, 3, 4]
+    assert np.array_equal(table[:, 1].astype(np.float32), scores[0])
 
 
 @given(arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=5), elements=st.floats(width=32)))

@@ -25,6 +25,7 @@ from deploy.providers import open_session
 from deploy.server.dataplane import DataPlane
 from deploy.server.rest.app import create_app
 from deploy.server.rest.payloads import Payload
+from deploy.server.statistics import Timing
 
 CHARACTERS = "\0\ufffd\x05\x07\n，。天地玄黃宇宙洪荒"
 SIZE = len(CHARACTERS)
@@ -127,6 +128,23 @@ def test_poems_that_are_asked_for_at_once_share_batches(plane: DataPlane, poems:
     assert stats.rows == steps
     assert sum(stats.batches.values()) < steps / 4
     assert plane.statistics()["model_stats"][0]["inference_count"] == 24
+
+
+def test_times_are_sums_over_all_steps(plane: DataPlane) -> None:
+    async def ask() -> Timing:
+        _, timing = await plane.predict(Payload(orjson.dumps(wished(4)), is_json=True))
+        return timing
+
+    timing = asyncio.run(ask())
+    passage, stats = timing.passage, plane.model().batcher.stats
+    assert passage.runs == stats.done == len(wished(4)["title"]) + 2 + 20 - 1 + 3
+    assert passage.compute_s == pytest.approx(stats.compute_s)
+    assert passage.queue_s == pytest.approx(stats.queue_s)
+    assert passage.queue_s + passage.compute_s <= passage.ended - passage.arrived
+    assert timing.header().endswith(f"queue;dur={1e3 * stats.queue_s:.3f}, compute;dur={1e3 * stats.compute_s:.3f}")
+    told = plane.statistics()["model_stats"][0]["inference_stats"]
+    assert told["compute_infer"] == {"count": 1, "ns": int(passage.compute_s * 1e9)}
+    assert told["queue"] == {"count": 1, "ns": int(passage.queue_s * 1e9)}
 
 
 def test_a_batch_and_a_stream_of_wishes_are_answered_alike(poems: Path) -> None:

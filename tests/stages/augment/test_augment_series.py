@@ -1,5 +1,7 @@
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deploy.errors import UsageError
 from stages.augment import SeriesAugment
@@ -55,6 +57,25 @@ def test_time_runs_forward_within_the_series(change):
     least = 1 - change.get("crop", 0)
     assert kept.min() >= least - 1e-5
     assert kept.min() < least + 0.05
+
+
+@given(
+    offset=st.floats(-1e4, 1e4),
+    magnitude=st.floats(0.01, 1.0),
+    length=st.integers(1, 80),
+    seed=st.integers(0, 2**31),
+)
+def test_magnitude_varies_the_distances_from_the_mean_alone(offset, magnitude, length, seed):
+    """What is added to a whole channel comes out as it went in, and a series on its mean stays there."""
+    whole = series(length=length).double()
+    change = SeriesAugment(magnitude=magnitude)
+    moved = change(whole + offset, generator(seed)) - offset
+    varied = change(whole, generator(seed))
+    assert torch.allclose(moved, varied, atol=1e-8)
+    distances = [one - whole.mean(dim=2, keepdim=True) for one in (varied, whole)]
+    assert ((distances[0] - distances[1]).abs() <= magnitude * distances[1].abs() + 1e-9).all()
+    still = torch.full((4, 2, length), offset, dtype=torch.float64)
+    assert torch.allclose(change(still, generator(seed)), still, atol=1e-9)
 
 
 def test_noise_is_a_part_of_each_channel_s_own_deviation():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from stages.result import VerifyResult
 from stages.train.weights import load_graph
 from stages.verify.material import Material
 from stages.verify.twin import Twin
+from tests.stages.verify.identity import INPUT, Identity, faithful
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +87,52 @@ def test_an_older_run_without_worst_inputs_is_packaged(
     older.worst.unlink()
     made = package.run(PackageConfig(), older, colour_data, tmp_path / "package")
     assert not any(sample.note.startswith("worst") for sample in samples.load(made.bundle / bundle.SAMPLES))
+
+
+def test_one_row_at_least_is_answered_with_something(monkeypatch: pytest.MonkeyPatch, colour_run: VerifyResult) -> None:
+    """Four rows are asked for, and a fifth is taken, as those are zeros."""
+    rows = np.zeros((20, 3), np.float32)
+    rows[7] = (0.25, 0.5, 1)
+    monkeypatch.setattr("stages.package.golden.open_model", lambda *_: faithful)
+
+    class Sure(Identity):
+        def decide(self, outputs: Any) -> Any:
+            return super().decide(outputs)[0], np.ones(len(outputs["scores"]))
+
+    found = golden_samples(Path("model.onnx"), Sure(), Material(INPUT, {"x": rows}), colour_run.passport, 4)
+    real = [sample.note for sample in found if sample.real]
+    assert len(real) == 2  # what is equal is kept once
+    assert real[-1] == "row: 7 of the test split"
+
+
+Golden = Callable[[float], list[samples.Sample]]
+
+
+@pytest.fixture(scope="module")
+def golden(colour_run: VerifyResult, colour_data: Any) -> Golden:
+    """A function from the noise that decisions are held against to the real samples."""
+    twin = Twin(load_graph(colour_run.exported.trained))
+    material = Material.of(colour_data, colour_run.exported.input)
+
+    def made(noise: float) -> list[samples.Sample]:
+        passport = dataclasses.replace(colour_run.passport, noise={"probabilities": noise})
+        found = golden_samples(colour_run.exported.model, twin, material, passport, 8)
+        return [sample for sample in found if sample.real]
+
+    return made
+
+
+def test_where_rows_are_left_out_others_take_their_place(golden: Golden) -> None:
+    def margins(kept: list[samples.Sample]) -> list[float]:
+        return [np.diff(np.sort(sample.outputs["probabilities"])[0, -2:]).item() for sample in kept]
+
+    first = golden(1e-9)
+    least = float(np.median(margins(first)))
+    others = golden(least / (4 * 8))
+    assert len(first) == len(others) == 8
+    assert min(margins(first)) <= least < min(margins(others))
+
+
+def test_that_no_row_can_be_one_is_said_in_words(golden: Golden) -> None:
+    with pytest.raises(BundleError, match=r"none of \d+ test rows can be one, .* train longer"):
+        golden(1.0)

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+import torch
 
 from stages import result, train
 from stages.recipe import use
@@ -17,7 +18,7 @@ from stages.train import choice, loop
         ({("fp32", False): 1.0, ("fp32", True): 0.9}, ("fp32", True)),
         ({("fp32", False): 1.0, ("fp32", True): 0.9, ("bf16", False): 0.8, ("bf16", True): 0.75}, ("fp32", True)),
         ({("fp32", False): 1.0, ("fp32", True): 0.9, ("bf16", False): 0.8, ("bf16", True): 0.5}, ("bf16", True)),
-        ({("fp32", False): 1.0, ("fp32", True): 2.0, ("bf16", False): 0.5, ("bf16", True): 0.49}, ("bf16", False)),
+        ({("fp32", False): 1.0, ("fp32", True): 2.0, ("bf16", False): 0.5, ("bf16", True): 0.495}, ("bf16", False)),
         ({("fp32", True): 1.0, ("bf16", True): 0.5}, ("bf16", True)),
         ({("bf16", False): 1.0, ("bf16", True): 0.5}, ("bf16", True)),
     ],
@@ -101,14 +102,41 @@ def test_a_kernel_that_is_not_there_is_not_chosen(fast, digits, tmp_path, monkey
 
 def test_measuring_changes_nothing_about_the_weights(fast, digits, tmp_path, monkeypatch):
     fixed = {"precision": "fp32", "channels_last": False, "epochs": 1}
-    plain = train.run(fast({"model": use("resnet_small", width=4)}, **fixed), digits, tmp_path / "plain")
+    changes = {"model": use("resnet_small", width=4), "task": use("classify", rotate_deg=10.0, mixup=0.2)}
+    plain = train.run(fast(changes, **fixed), digits, tmp_path / "plain")
     monkeypatch.setattr(choice, "_WORTH_STEPS", 1)
     monkeypatch.setattr(choice, "_WORTH_SECONDS", 0.0)
     monkeypatch.setattr(choice, "fastest", lambda times: ("fp32", False))
-    recipe = fast({"model": use("resnet_small", width=4)}, epochs=1)
+    recipe = fast(changes, epochs=1)
     measured = train.run(recipe, digits, tmp_path / "measured")
     assert measured.weights_sha256 == plain.weights_sha256
     assert measured.recipe == dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, **fixed))
+
+
+def test_what_is_measured_are_steps_as_training_makes_them(fast, digits, tmp_path, monkeypatch):
+    """A task may make in `augment` what its loss takes, as that of restoring does."""
+    augmented = []
+
+    def with_columns(recipe, info):
+        graph = build(recipe, info)
+        augment, loss = graph.task.augment, graph.task.loss
+
+        def views(raw, targets, generator):
+            augmented.append(generator)
+            raw, targets = augment(raw, targets, generator)
+            return raw, torch.stack([targets, targets], dim=1)
+
+        graph.task.augment, graph.task.loss = views, lambda scores, targets: loss(scores, targets[:, 1])
+        return graph
+
+    build = loop.build
+    monkeypatch.setattr(loop, "build", with_columns)
+    monkeypatch.setattr(choice, "_WORTH_STEPS", 1)
+    monkeypatch.setattr(choice, "_WORTH_SECONDS", 0.0)
+    train.run(fast(epochs=1), digits, tmp_path / "train")
+    trained, measured = augmented[-19:], augmented[:-19]
+    assert len(measured) >= 4
+    assert not set(measured) & set(trained)
 
 
 def test_a_short_training_is_not_measured(fast, digits, tmp_path, recorder, monkeypatch):

@@ -127,7 +127,7 @@ def test_the_largest_error_is_judged_again_where_it_is(most: float, passes: bool
 
     exam = examination(answer, rows, reference=Amplifying(most))
     checks = {check.name: bool(check) for check in pooled.check(exam)}
-    assert checks == {"noise of scores": True, "largest error of scores": passes}
+    assert checks == {"noise of scores": True, "largest error of scores": passes, "something compared": True}
 
 
 def test_what_no_draw_could_explain_is_refused_at_once() -> None:

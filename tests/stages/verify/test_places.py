@@ -23,12 +23,18 @@ class Boxes:
         order = np.argsort(found["x"], axis=1)
         sorted_x = np.take_along_axis(found["x"], order, axis=1)
         zeros = np.zeros(truth["x"].shape)
-        return Matched({"x": sorted_x}, zeros, zeros, zeros + 1)
+        return Matched({"x": sorted_x}, zeros, zeros, zeros + 1, (sorted_x == truth["x"]).sum(axis=1))
+
+
+def placed(expected: np.ndarray, decided: np.ndarray, margins: np.ndarray) -> Matched:
+    return Matched({}, expected, decided, margins, np.ones(len(expected)))
 
 
 def test_one_decision_a_row_stays_as_it_is() -> None:
     expected, decided, margins = np.array([1, 2]), np.array([1, 3]), np.array([0.1, 0.2])
-    for found, given in zip(worst_places(expected, decided, margins), (expected, decided, margins), strict=True):
+    for found, given in zip(
+        worst_places(placed(expected, decided, margins)), (expected, decided, margins), strict=True
+    ):
         assert found is given
 
 
@@ -36,14 +42,14 @@ def test_a_row_is_as_bad_as_its_gravest_place() -> None:
     expected = np.array([[[1, 1], [1, 1]], [[1, 1], [1, 1]]])
     decided = np.array([[[1, 0], [0, 1]], [[1, 1], [1, 1]]])
     margins = np.array([[[0.01, 0.2], [0.6, 0.9]], [[0.3, 0.2], [0.4, 0.5]]])
-    one, other, margin = worst_places(expected, decided, margins)
+    one, other, margin = worst_places(placed(expected, decided, margins))
     assert margin.tolist() == [0.6, 0.2]
     assert (one != other).tolist() == [True, False]
 
 
 def test_rows_without_a_place_decide_nothing() -> None:
     nothing = np.zeros((3, 0))
-    one, other, margin = worst_places(nothing, nothing, nothing)
+    one, other, margin = worst_places(placed(nothing, nothing, nothing))
     assert (one == other).all()
     assert np.isinf(margin).all()
     assert np.isinf(by_row(nothing, nothing)[1]).all()
@@ -58,16 +64,18 @@ def test_rows_are_numbered_by_all_their_decisions() -> None:
 
 def test_answers_are_held_as_they_stand_unless_the_reference_matches_them() -> None:
     truth, found = {"p": np.array([[0.9, 0.2]])}, {"p": np.array([[0.9, 0.7]])}
-    answers, expected, decided, margins = held(Masks(), found, truth)  # type: ignore[arg-type]
-    assert answers is found
-    assert expected.tolist() == [[True, False]]
-    assert decided.tolist() == [[True, True]]
-    assert margins[0] == pytest.approx([0.4, 0.3])
+    matched = held(Masks(), found, truth)  # type: ignore[arg-type]
+    assert matched.aligned is found
+    assert matched.expected.tolist() == [[True, False]]
+    assert matched.decided.tolist() == [[True, True]]
+    assert matched.margins[0] == pytest.approx([0.4, 0.3])
+    assert matched.things.tolist() == [1]
     assert aligned(Masks(), found, truth) is found  # type: ignore[arg-type]
 
 
 def test_a_matching_reference_brings_answers_into_order() -> None:
     truth, found = {"x": np.array([[1.0, 2.0]])}, {"x": np.array([[2.0, 1.0]])}
     assert aligned(Boxes(), found, truth)["x"].tolist() == [[1.0, 2.0]]  # type: ignore[arg-type]
-    answers, *_ = held(Boxes(), found, truth)  # type: ignore[arg-type]
-    assert answers["x"].tolist() == [[1.0, 2.0]]
+    matched = held(Boxes(), found, truth)  # type: ignore[arg-type]
+    assert matched.aligned["x"].tolist() == [[1.0, 2.0]]
+    assert matched.things.tolist() == [2]

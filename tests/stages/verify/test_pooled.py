@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from deploy.passport import Check
-from stages.verify.checks import pooled
+from stages.task import Matched
+from stages.verify.checks import pooled, witness
 from stages.verify.examination import Examination
 from stages.verify.reference import Feeds, Outputs
 from tests.stages.verify.identity import NOISE, Identity, examination, faithful
@@ -22,7 +23,7 @@ def checks(exam: Examination) -> dict[str, Check]:
 def test_each_real_output_is_judged_by_mean_square_and_by_the_largest_error() -> None:
     exam = examination(faithful, ROWS)
     made = checks(exam)
-    assert list(made) == ["noise of scores", "largest error of scores"]
+    assert list(made) == ["noise of scores", "largest error of scores", "something compared"]
     assert all(made.values())
     assert "noise of one millionth: 1.00e-06" in made["noise of scores"].detail
     assert exam.noise == {"scores": exam.findings["noise"]["scores"]["rms_yardstick"]}
@@ -111,3 +112,59 @@ def test_a_flip_or_nan_among_the_screened_is_found() -> None:
 
     _, exam = exact_rows(nowhere)
     assert "NaN" in exam.malformed[0]
+
+
+class Things(Identity):
+    """In a row are as many things as its scores above one half; nothing else of it is compared."""
+
+    def match(self, found: Outputs, truth: Outputs) -> Matched:
+        known = (truth["scores"] > 0.5) & (found["scores"] > 0.5)
+        aligned = {
+            "scores": np.where(known, found["scores"], truth["scores"]).astype(np.float32),
+            "index": truth["index"],
+        }
+        decided = np.zeros(known.shape, np.int64)
+        return Matched(aligned, decided, decided, np.where(known, 0.5, np.inf), known.sum(axis=1))
+
+
+EMPTY, FULL = ROWS[:8] * 0.4, 0.6 + ROWS[:8] * 0.4
+
+
+@pytest.mark.parametrize("rows", [EMPTY, FULL])
+def test_lists_without_a_thing_that_both_have_are_refused(rows: np.ndarray) -> None:
+    """Whatever is answered: nothing of it was compared."""
+
+    def nothing(feeds: Feeds) -> Outputs:
+        return {"scores": feeds["x"] * np.float32(0.5), "index": feeds["x"].argmax(axis=1)}
+
+    check = checks(examination(nothing, rows, reference=Things()))["something compared"]
+    assert not check
+    assert check.detail.startswith("nothing was compared in 8 rows of scores: file and network find no thing in common")
+    assert "task.score_threshold" in check.detail
+
+
+def test_zeros_everywhere_are_refused() -> None:
+    check = checks(examination(faithful, np.zeros((8, 3))))["something compared"]
+    assert not check
+    assert "of scores: 0 everywhere; train longer" in check.detail
+    assert checks(examination(faithful, np.eye(3)))["something compared"]
+
+
+def test_all_families_start_from_rows_that_are_answered_with_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.concatenate([EMPTY, EMPTY, FULL, EMPTY])
+    exam = examination(faithful, rows, reference=Things(), max_batch=8)
+    assert all(checks(exam).values())
+    np.testing.assert_array_equal(exam.sample()["x"], FULL.astype(np.float32))
+    assert sorted(exam.unsure()["x"][:, 0]) == sorted(exam.sample()["x"][:, 0])
+    assert exam.known is not None
+    assert exam.known.get(exam.sample()) is not None
+    asked: list[np.ndarray] = []
+
+    def evaluator(feeds: Feeds) -> Outputs:
+        asked.append(feeds["x"])
+        return faithful(feeds)
+
+    monkeypatch.setattr(witness, "open_witness", lambda *_: evaluator)
+    assert all(witness.check(exam))
+    assert [one[0, 0] > 0.5 for one in asked] == [True, False, False, False]
+    assert sum(map(len, asked)) == len(rows)
