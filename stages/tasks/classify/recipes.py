@@ -99,8 +99,8 @@ def resnet_mnist() -> Recipe:
 
     pipeline run resnet_mnist
 
-    Trains in 420 s on one busy core to 99.70 % (one seed); 5,000 pictures are held out for validation, and the last
-    weights are kept.
+    Trains in 400 s on one core to 99.70 % (seeds 1 and 2: 99.69 and 99.64 %); 5,000 pictures are held out for
+    validation, and the last weights are kept.
     """
     return Recipe(
         name="resnet_mnist",
