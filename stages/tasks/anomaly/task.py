@@ -121,10 +121,14 @@ class Anomaly:
     def head_for(self, net: nn.Module) -> nn.Module:
         """Return what makes score maps of the net's features; they are as large as its input, so is the output then."""
         self.output = self._signature(tuple(net.shape[1:]))  # type: ignore[index]
-        if self.method == "reconstruction":
-            return Errors(self.window, relative=self.relative)
-        alike = (net.out_features,) * (len(net.strides) - 1)  # type: ignore[arg-type]
-        return Memory(getattr(net, "channels", alike), self.vectors, self.window)  # type: ignore[arg-type]
+        maps = len(net.strides) - 1 if self.method == "memory" else 1  # type: ignore[arg-type]
+        return self.head(int(net.out_features) * maps)  # type: ignore[arg-type]
+
+    def head(self, features: int) -> nn.Module:
+        """Return what makes score maps of features; of a pyramid, all maps together have so many."""
+        if self.method == "memory":
+            return Memory(features, self.vectors, self.window)
+        return Errors(self.window, relative=self.relative)
 
     def postprocess(self) -> nn.Module:
         """Return what brings scores to units of the threshold, and decides."""

@@ -25,7 +25,6 @@ SHAPES: dict[Any, list[tuple[int | str, ...]]] = {
 OPTIONS: dict[str, dict[str, Any]] = {  # where the default is larger than a test needs
     "densenet_bc": {"depth": 10},
     "inceptiontime": {"depth": 4, "ensemble": 2},
-    "patches_pretrained": {"width": 4, "scale": 2},
     "resnet_cifar": {"depth": 14},
     "timm": {"architecture": "test_resnet"},
     "vgg": {"depth": 11},

@@ -53,7 +53,7 @@ def test_every_model_trains(made: tuple[Case, nn.Module]) -> None:
     of, net = made[0], copy.deepcopy(made[1]).train()
     batch = of.inputs(4)
     (rows_of(net(batch)) - 1).square().sum().backward()
-    gradients = {name: value.grad for name, value in net.named_parameters() if value.requires_grad}
+    gradients = {name: parameter.grad for name, parameter in net.named_parameters()}
     assert not [name for name, gradient in gradients.items() if gradient is None or not gradient.isfinite().all()]
     if of.name != "timm":  # which begins residual branches at 0
         unmoved = [name for name, gradient in gradients.items() if not gradient.any() and name.endswith("weight")]

@@ -71,7 +71,7 @@ def test_maps_are_stacked_as_the_finest_one() -> None:
 
 
 def test_distances_are_as_large_as_the_picture_and_sizes_as_the_map() -> None:
-    memory = Memory((3, 2), vectors=8, window=3)
+    memory = Memory(5, vectors=8, window=3)
     assert memory(pyramid(0)).shape == (5, 5, 3)
     memory.fit([pyramid(0), pyramid(1)])
     memory.eval()
@@ -80,7 +80,7 @@ def test_distances_are_as_large_as_the_picture_and_sizes_as_the_map() -> None:
 
 
 def test_far_features_are_further_than_remembered_ones() -> None:
-    memory = Memory((3, 2), vectors=75, window=1).eval()
+    memory = Memory(5, vectors=75, window=1).eval()
     memory.fit([pyramid(0)])
     assert memory(pyramid(0)).max() < 1e-3
     far = tuple(part + 20 for part in pyramid(0))
@@ -88,19 +88,17 @@ def test_far_features_are_further_than_remembered_ones() -> None:
 
 
 def test_the_memory_is_the_same_each_time_and_in_its_state() -> None:
-    one, other = Memory((3, 2), vectors=8, window=1), Memory((3, 2), vectors=8, window=1)
+    one, other = Memory(5, vectors=8, window=1), Memory(5, vectors=8, window=1)
     for memory in (one, other):
         memory.fit([pyramid(0)])
-    assert all(
-        torch.equal(value, other.state_dict()[name]) for name, value in one.parts.state_dict(prefix="parts.").items()
-    )
-    again = Memory((3, 2), vectors=8, window=1)
+    assert torch.equal(one.memory, other.memory)
+    again = Memory(5, vectors=8, window=1)
     again.load_state_dict(one.state_dict())
     assert torch.equal(again.eval()(pyramid(2)), one.eval()(pyramid(2)))
 
 
 def test_features_that_are_all_alike_can_be_remembered() -> None:
-    memory = Memory((3, 2), vectors=8, window=1).eval()
+    memory = Memory(5, vectors=8, window=1).eval()
     alike = tuple(torch.ones_like(part) for part in pyramid(0))
     memory.fit([alike])
     assert not memory(alike).any()
@@ -109,4 +107,4 @@ def test_features_that_are_all_alike_can_be_remembered() -> None:
 
 def test_features_that_are_not_finite_are_refused() -> None:
     with pytest.raises(TrainingError, match="lower train"):
-        Memory((3, 2), vectors=8, window=1).fit([tuple(part * np.inf for part in pyramid(0))])
+        Memory(5, vectors=8, window=1).fit([tuple(part * np.inf for part in pyramid(0))])
