@@ -45,9 +45,10 @@ def inception_v3_emoji() -> Recipe:
 
     pipeline run inception_v3_emoji
 
-    Time and result are not measured yet.
+    Trains in 220 s on one core to 27.9 % of the other vendor's drawings, and to 84 % in the other skin tone (one seed);
+    in 20 epochs, by which its loss had not come down, to 10.1 and 26 %.
     """
-    return _emoji("inception_v3_emoji", use("inception_v3"), side=75, lr=1e-3, epochs=20)
+    return _emoji("inception_v3_emoji", use("inception_v3"), side=75, lr=1e-3, epochs=50)
 
 
 def densenet_emoji() -> Recipe:
