@@ -15,7 +15,7 @@ def one_class_folder(
     root: Path,
     *,
     path: str,
-    normal: str | int,
+    normal: str,
     channels: int = 3,
     validation: float = 0.2,
     test: float = 0.2,
@@ -30,7 +30,7 @@ def one_class_folder(
     whole = image_folder(
         root, path=path, channels=channels, validation=validation, test=test, seed=seed, skip_unreadable=skip_unreadable
     )
-    labels, normal = whole.info.labels, str(normal)
+    labels = whole.info.labels
     if normal not in labels:
         raise DataError(f"{path}: has no sub-folder {normal!r}, expected one of {', '.join(labels)}; set data.normal")
     mine = labels.index(normal)

@@ -13,14 +13,7 @@ _LEAST = 2  # rows of each part
 
 
 def one_class_series(
-    root: Path,
-    *,
-    set: str,
-    normal: str | int,
-    validation: float = 0.2,
-    test: float = 0.3,
-    length: int = 0,
-    seed: int = 0,
+    root: Path, *, set: str, normal: str, validation: float = 0.2, test: float = 0.3, length: int = 0, seed: int = 0
 ) -> Dataset:
     """Series of the class `normal` to train, validate and test on, shared out by `seed`; all others to test on.
 
@@ -28,7 +21,7 @@ def one_class_series(
     `length` is, as `stages.data.ucr` says. Targets are 0 for the class and 1 for any other.
     """
     whole = ucr(root, set=set, length=length)
-    labels, normal = whole.info.labels, str(normal)
+    labels = whole.info.labels
     if normal not in labels:
         raise DataError(f"{set}: has no class {normal!r}, expected one of {', '.join(labels)}; set data.normal")
     series = np.concatenate([whole.train.inputs, whole.test.inputs])
