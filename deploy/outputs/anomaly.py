@@ -76,6 +76,8 @@ class Anomaly(Result):
 class AnomalyOutput(OutputKind):
     """Reads `score` float32 (N,), `is_anomaly` int64 (N,) and `score_map` float32 (N, height, width) or (N, time)."""
 
+    decided_by: Mapping[str, str] = {"is_anomaly": "score"}
+
     def __init__(self, signature: Signature) -> None:
         super().__init__(signature)
         self.pictures = len(signature.tensors[-1].shape) == 3

@@ -36,10 +36,13 @@ class Result:
 class OutputKind:
     """One kind of output: makes one result for each row.
 
-    media    Content-Type of the files that `Result.to_file` makes; empty where there are none
+    media         Content-Type of the files that `Result.to_file` makes; empty where there are none
+    decided_by    real numbers (an output's name) by which another output is decided at the same places: where those
+                  are near, this may differ between versions by rounding alone
     """
 
     media: str = ""
+    decided_by: Mapping[str, str] = {}
 
     def __init__(self, signature: Signature) -> None:
         self.signature = signature

@@ -75,6 +75,8 @@ class MaskOutput(OutputKind):
     that of the picture. The signature's option `background` is the class that is not drawn.
     """
 
+    decided_by: Mapping[str, str] = {"class_index": "probabilities"}
+
     def __init__(self, signature: Signature) -> None:
         super().__init__(signature)
         self.result = VolumeMask if len(signature.tensors[0].shape) == 5 else Mask

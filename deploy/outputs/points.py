@@ -81,6 +81,8 @@ class Points(Result):
 class PointsOutput(OutputKind):
     """Reads `points` float32 (N, K, 2) in parts of width and height, `confidence` (N, K) and `found` bool (N, K)."""
 
+    decided_by: Mapping[str, str] = {"found": "confidence"}
+
     def read(self, arrays: Mapping[str, Array], inputs: Mapping[str, Array]) -> list[Points]:
         """Return one `Points` for each row, in px of its picture (N, height, width, channels)."""
         height, width = next(iter(inputs.values())).shape[1:3]

@@ -6,16 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from deploy.arrays import Array
+from deploy.outputs import output_kind
 from deploy.predictor import Info
 
 CLASSES = "classes"
-
-_DECIDED_BY = {
-    "mask": ("class_index", "probabilities"),
-    "anomaly": ("is_anomaly", "score"),
-    "points": ("found", "confidence"),
-}
-"""By kind of output, what is decided at each place, and the real numbers there by which it is."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +64,8 @@ def _ties(info: Info, name: str, answers: Mapping[str, Array], others: Mapping[s
 
     Nowhere, if the output is not decided by numbers at the same places.
     """
-    decided, by = _DECIDED_BY.get(info.output.kind, ("", ""))
-    if name != decided or by not in answers or answers[by].shape != others[by].shape:
+    by = output_kind(info.output).decided_by.get(name, "")
+    if by not in answers or answers[by].shape != others[by].shape:
         return np.zeros(1, bool)
     apart = _apart(answers[by], others[by])
     if apart.ndim > answers[name].ndim:  # (N, classes, ...)
